@@ -1,0 +1,58 @@
+# Every target sets up what it needs; see `make help`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+DRIVER ?= kernel
+BIN := .venv/bin
+
+.PHONY: help setup demo check test test-full test-peers conformance bench fmt proto lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## make the virtual environment (pinned, hashed packages)
+	@scripts/setup
+
+demo: setup ## containerd runs a container whose root filesystem snapfs prepared
+	@demo/run.sh
+
+check: setup ## lint, types, imports: clean on every commit
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@scripts/check-tree
+
+test: ## every suite with bounded seeds; what continuous integration runs
+	@scripts/setup tests
+	@scripts/conformance $(DRIVER)
+	@$(BIN)/pytest -q -m "not full"
+
+test-full: ## the long versions of the suites too
+	@scripts/setup tests
+	@scripts/conformance $(DRIVER)
+	@$(BIN)/pytest -q
+
+test-peers: ## side by side with programs from outside the repository
+	@scripts/setup tests
+	@$(BIN)/pytest -q -m containerd
+
+conformance: setup ## containerd's own snapshotter suite; DRIVER=kernel|fuse
+	@scripts/conformance $(DRIVER)
+
+bench: setup ## the benchmark suite, quick profile
+	@$(BIN)/python -m benchmarks run --profile quick
+
+fmt: setup ## format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+proto: setup ## generate the protocol buffers code anew
+	@scripts/generate-protos
+
+lock: setup ## resolve the requirements anew and pin them with hashes
+	@cd requirements && ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+		--strip-extras --annotation-style=line --output-file dev.txt dev.in
+
+clean: ## remove what the targets made
+	rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The copy-on-write benchmark suite; nothing imports it but the command line."""

@@ -1,0 +1,1 @@
+"""The other door of the command: python -m snapfs."""

@@ -1,0 +1,1 @@
+"""The wire formats: our .proto files and what is generated from them."""

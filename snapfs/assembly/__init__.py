@@ -1,0 +1,1 @@
+"""Wires the parts: a store for one process, a service, or a connection to one."""

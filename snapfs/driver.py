@@ -1,0 +1,33 @@
+"""The contract of a driver: how the directories of a snapshot become mounts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from snapfs.model import Mount, Stack
+
+
+class Driver(Protocol):
+    """Writes down the mounts for a stack of directories; touches no disk.
+
+    A driver is a pure function of the stack and of its own configuration, so that
+    the mounts of a snapshot are the same after a restart. Executing mounts is a
+    separate matter: containerd does it for its containers, ``snapfs mount`` for
+    people.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word that is stored with each snapshot: "kernel" or "fuse"."""
+        ...
+
+    def mounts(self, stack: Stack) -> list[Mount]:
+        """Return the mounts that show ``stack``; at least one.
+
+        Raises:
+            InvalidArgumentError: An identity mapping label cannot be read, or a
+                path cannot be expressed in mount options.
+            ResourceExhaustedError: The chain is longer than whoever mounts it
+                can express.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The snapshot manager: the contract over metadata, directories and a driver."""

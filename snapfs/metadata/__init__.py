@@ -1,0 +1,1 @@
+"""What the store knows of its snapshots: SQLite with an index in memory."""

@@ -1,0 +1,1 @@
+"""The mount table, as /proc tells it."""

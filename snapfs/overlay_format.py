@@ -1,0 +1,1 @@
+"""overlayfs on disk: whiteouts, opaque marks, private attributes."""

@@ -1,0 +1,1 @@
+"""A store that another process serves, behind the same contracts."""

@@ -1,0 +1,1 @@
+"""The gRPC server: containerd's snapshots service and our own administration."""

@@ -1,0 +1,1 @@
+"""The state directory: paths, identity, lock, sidecars, staging and trash."""

@@ -1,0 +1,1 @@
+"""The worker process: tree walks and removals away from the process that answers."""
