@@ -1,1 +1,6 @@
 """The snapshot manager: the contract over metadata, directories and a driver."""
+
+from snapfs.manager.containerd_view import ContainerdSnapshotter
+from snapfs.manager.core import ManagerParts, SnapshotManager
+
+__all__ = ["ContainerdSnapshotter", "ManagerParts", "SnapshotManager"]

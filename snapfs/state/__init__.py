@@ -1,1 +1,25 @@
-"""The state directory: paths, identity, lock, sidecars, staging and trash."""
+"""The state directory: paths, identity, lock, sidecars, staging and trash.
+
+``docs/on-disk.md`` is the format's specification; this package is its only writer
+besides :mod:`snapfs.metadata`, which keeps the database.
+"""
+
+from snapfs.state.directories import SnapshotDirectories, SpaceLimiter
+from snapfs.state.identity import FORMAT_VERSION, StoreIdentity, open_identity
+from snapfs.state.lock import LockHolder, RootLock
+from snapfs.state.paths import StatePaths
+from snapfs.state.reserve import DirectoryReserve
+from snapfs.state.sidecar import SidecarRecord
+
+__all__ = [
+    "FORMAT_VERSION",
+    "DirectoryReserve",
+    "LockHolder",
+    "RootLock",
+    "SidecarRecord",
+    "SnapshotDirectories",
+    "SpaceLimiter",
+    "StatePaths",
+    "StoreIdentity",
+    "open_identity",
+]

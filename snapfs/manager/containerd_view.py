@@ -1,0 +1,111 @@
+"""The store as containerd sees it: its own snapshots and no others.
+
+containerd's garbage collection lists the backend's snapshots and removes all that
+its own database does not know (``core/metadata/snapshot.go``). A snapshot that the
+command line made must therefore not show here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from snapfs.errors import NotFoundError
+from snapfs.manager.core import SnapshotManager
+from snapfs.metadata import Row, parse_filters
+from snapfs.model import NO_LABELS, Info, Kind, Mount, Owner, Usage
+
+
+class ContainerdSnapshotter:
+    """Implements :class:`snapfs.snapshotter.Snapshotter` for containerd.
+
+    Keys and names share one space with the command line's: a name that is taken
+    there is taken here, but cannot be looked at. containerd's keys begin with a
+    namespace and a number, so that this does not happen by chance.
+    """
+
+    def __init__(self, manager: SnapshotManager) -> None:
+        self._manager = manager
+
+    def prepare(
+        self, key: str, parent: str = "", labels: Mapping[str, str] = NO_LABELS
+    ) -> list[Mount]:
+        """See :meth:`snapfs.snapshotter.Snapshotter.prepare`."""
+        return self._create(Kind.ACTIVE, key, parent, labels)
+
+    def view(
+        self, key: str, parent: str = "", labels: Mapping[str, str] = NO_LABELS
+    ) -> list[Mount]:
+        """See :meth:`snapfs.snapshotter.Snapshotter.view`."""
+        return self._create(Kind.VIEW, key, parent, labels)
+
+    def mounts(self, key: str) -> list[Mount]:
+        """See :meth:`snapfs.snapshotter.Snapshotter.mounts`."""
+        return self._manager.mounts_of(self._get(key))
+
+    def commit(
+        self,
+        name: str,
+        key: str,
+        labels: Mapping[str, str] = NO_LABELS,
+        parent: str = "",
+    ) -> None:
+        """See :meth:`snapfs.snapshotter.Snapshotter.commit`."""
+        for wanted in filter(None, (key, parent)):
+            if self._is_hidden(wanted):
+                raise NotFoundError(f"snapshot {wanted!r} does not exist")
+        self._manager.commit_as(name, key, labels, parent)
+
+    def remove(self, key: str) -> None:
+        """See :meth:`snapfs.snapshotter.Snapshotter.remove`."""
+        self._manager.remove_as(key, _refuse_others)
+
+    def stat(self, key: str) -> Info:
+        """See :meth:`snapfs.snapshotter.Snapshotter.stat`."""
+        return self._get(key).info
+
+    def update(self, info: Info, fieldpaths: Sequence[str] = ()) -> Info:
+        """See :meth:`snapfs.snapshotter.Snapshotter.update`."""
+        self._get(info.name)
+        return self._manager.update(info, fieldpaths)
+
+    def usage(self, key: str) -> Usage:
+        """See :meth:`snapfs.snapshotter.Snapshotter.usage`."""
+        self._get(key)
+        return self._manager.usage(key)
+
+    def walk(self, filters: Sequence[str] = ()) -> Iterator[Info]:
+        """See :meth:`snapfs.snapshotter.Snapshotter.walk`."""
+        matches = parse_filters(filters)
+        return (
+            row.info
+            for row in self._manager.metadata.rows()
+            if row.owner is Owner.CONTAINERD and matches(row.info)
+        )
+
+    def cleanup(self) -> None:
+        """See :meth:`snapfs.snapshotter.Snapshotter.cleanup`."""
+        self._manager.cleanup()
+
+    def close(self) -> None:
+        """Do nothing: the store belongs to the service, not to one of its fronts."""
+
+    def _create(
+        self, kind: Kind, key: str, parent: str, labels: Mapping[str, str]
+    ) -> list[Mount]:
+        if parent and self._is_hidden(parent):
+            raise NotFoundError(f"parent snapshot {parent!r} does not exist")
+        return self._manager.create(kind, key, parent, labels, Owner.CONTAINERD)
+
+    def _get(self, key: str) -> Row:
+        if self._is_hidden(key):
+            raise NotFoundError(f"snapshot {key!r} does not exist")
+        return self._manager.metadata.get(key)
+
+    def _is_hidden(self, key: str) -> bool:
+        row = self._manager.metadata.find(key)
+        return row is not None and row.owner is not Owner.CONTAINERD
+
+
+def _refuse_others(row: Row) -> None:
+    if row.owner is not Owner.CONTAINERD:
+        raise NotFoundError(f"snapshot {row.key!r} does not exist")

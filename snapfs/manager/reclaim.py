@@ -1,0 +1,172 @@
+"""The reclaimer: finds directories that nobody needs and removes their files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+from snapfs.errors import SnapfsError
+from snapfs.metadata import MetadataStore
+from snapfs.model import Garbage
+from snapfs.state import SnapshotDirectories, StatePaths
+from snapfs.worker import WorkerProcess
+
+_log = logging.getLogger(__name__)
+
+
+class Reclaimer:
+    """Empties the trash in the background, and finds what should be in it.
+
+    The only garbage outside the trash is what a crash or a failed rename left: a
+    directory in ``staging``, or one in ``snapshots`` that has no row. Creations and
+    removals that are under way have directories without rows too; they say so by
+    :meth:`in_flight`.
+    """
+
+    def __init__(
+        self,
+        paths: StatePaths,
+        metadata: MetadataStore,
+        directories: SnapshotDirectories,
+    ) -> None:
+        self._paths = paths
+        self._metadata = metadata
+        self._directories = directories
+        self._worker = WorkerProcess()
+        self._lock = threading.Lock()
+        self._busy: set[int] = set()
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @contextlib.contextmanager
+    def in_flight(self, *numbers: int) -> Iterator[None]:
+        """Keep directories that a verb is at work on from being garbage."""
+        with self._lock:
+            self._busy.update(numbers)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.difference_update(numbers)
+
+    def orphans(self) -> list[Garbage]:
+        """Return the garbage that is not in the trash yet."""
+        found = [
+            Garbage(os.path.join(self._paths.staging, name), "its making was cut short")
+            for name in self._directories.staged()
+            if not self._is_busy(name)
+        ]
+        found += [
+            Garbage(os.path.join(self._paths.snapshots, name), "no snapshot has it")
+            for name in self._directories.published()
+            if _is_number(name) and not self._has_user(name)
+        ]
+        # What a verb finished with between the listing and the look is moved on.
+        return [item for item in found if os.path.lexists(item.path)]
+
+    def measure(self) -> list[Garbage]:
+        """Return all garbage and what it occupies; change nothing."""
+        waiting = [
+            Garbage(os.path.join(self._paths.trash, name), "its snapshot was removed")
+            for name in self._directories.trash()
+        ]
+        return [
+            Garbage(item.path, item.reason, self._worker.measure(item.path))
+            for item in (*waiting, *self.orphans())
+        ]
+
+    def run(self) -> list[Garbage]:
+        """Remove all garbage and wait for it; return what it was.
+
+        What cannot be removed is logged, stays, and is not in the answer.
+        """
+        reasons = {}
+        for item in self.orphans():
+            try:
+                self._directories.discard_entry(item.path)
+            except OSError as error:
+                _log.warning("cannot reclaim %s: %s", item.path, error)
+            else:
+                reasons[os.path.basename(item.path)] = item.reason
+        return self._empty_trash(reasons)
+
+    def start(self) -> None:
+        """Empty the trash in the background."""
+        with self._lock:
+            if self._closing:
+                return
+            self._wanted.set()
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._serve, name="reclaimer", daemon=True
+                )
+                thread.start()
+                self._thread = thread
+
+    def finish(self) -> None:
+        """Wait until what was started is done."""
+        if self._thread is not None:
+            self._empty_trash({})
+
+    def close(self) -> None:
+        """Stop, in the middle of a removal if need be."""
+        with self._lock:
+            self._closing = True
+            self._wanted.set()
+            thread = self._thread
+        self._worker.close()
+        if thread is not None:
+            thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._closing:
+                return
+            try:
+                self._empty_trash({})
+            except OSError as error:  # this thread must live to the next removal
+                _log.warning("cannot read the trash: %s", error)
+
+    def _empty_trash(self, reasons: dict[str, str]) -> list[Garbage]:
+        removed = []
+        for name in self._directories.trash():
+            if self._closing:
+                break
+            path = os.path.join(self._paths.trash, name)
+            try:
+                usage = self._worker.remove(path)
+            except (OSError, SnapfsError) as error:
+                if not self._closing:
+                    _log.warning("cannot reclaim %s: %s", path, error)
+                continue
+            reason = reasons.get(name, "its snapshot was removed")
+            removed.append(Garbage(path, reason, usage))
+        return removed
+
+    def _has_user(self, name: str) -> bool:
+        """Whether a directory that was listed belongs to a row or to a verb.
+
+        The row is looked for first, since a removal deletes it before it takes the
+        directory away, and last, since a creation adds it after the directory.
+        """
+        number = int(name)
+        return (
+            self._metadata.is_needed(number)
+            or self._is_busy(name)
+            or self._metadata.is_needed(number)
+        )
+
+    def _is_busy(self, name: str) -> bool:
+        with self._lock:
+            return _is_number(name) and int(name) in self._busy
+
+
+def _is_number(name: str) -> bool:
+    """Whether ``name`` is one that we give: anything else is not ours to remove."""
+    return name.isascii() and name.isdigit() and str(int(name)) == name

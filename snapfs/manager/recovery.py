@@ -1,0 +1,97 @@
+"""What opening a store puts right after a crash.
+
+Each state that a crash can leave is listed in ``docs/on-disk.md``, "Crash order".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from snapfs.errors import DataLossError
+from snapfs.manager.sidecars import sidecar_of
+from snapfs.metadata import Row
+from snapfs.state import SidecarRecord
+from snapfs.state.sidecar import append_sidecar, read_sidecar
+
+if TYPE_CHECKING:
+    from snapfs.manager.core import ManagerParts
+
+_log = logging.getLogger(__name__)
+
+
+def recover(parts: ManagerParts) -> None:
+    """Make the disk agree with the rows; the rows count.
+
+    Raises:
+        DataLossError: The database is older than the snapshots on disk, so that
+            taking it for the truth would discard them; or all of these are gone.
+    """
+    _make_missing_parents(parts)
+    _refuse_old_database(parts)
+    parts.directories.settle_reserve(parts.metadata.is_needed)
+    for name in parts.directories.staged():
+        _discard(parts, os.path.join(parts.paths.staging, name))
+    for name in parts.directories.published():
+        if (
+            name.isascii()
+            and name.isdigit()
+            and not parts.metadata.is_needed(int(name))
+        ):
+            _log.info("discarding snapshot directory %s: it has no row", name)
+            _discard(parts, os.path.join(parts.paths.snapshots, name))
+    if not parts.metadata.was_clean:
+        _mend_sidecars(parts, parts.metadata.rows())
+
+
+def _make_missing_parents(parts: ManagerParts) -> None:
+    missing = parts.directories.missing_parents()
+    if parts.paths.snapshots in missing and len(parts.metadata):
+        raise DataLossError(
+            f"{parts.paths.snapshots} is missing, but {parts.paths.database} knows"
+            f" {len(parts.metadata)} snapshots; mount or restore what holds them"
+        )
+    if missing:
+        parts.directories.create_parents()
+
+
+def _discard(parts: ManagerParts, path: str) -> None:
+    try:
+        parts.directories.discard_entry(path)
+    except OSError as error:
+        # Something is mounted on it, say: no reason to refuse every snapshot.
+        _log.warning("%s stays: %s", path, error)
+
+
+def _refuse_old_database(parts: ManagerParts) -> None:
+    limit = parts.metadata.first_unused_id
+    for name in parts.directories.published():
+        if name.isascii() and name.isdigit() and int(name) >= limit:
+            raise DataLossError(
+                f"{parts.paths.database} is older than the snapshots on disk"
+                f" ({name} was never issued by it); restore the database that belongs"
+                " to them"
+            )
+
+
+def _mend_sidecars(parts: ManagerParts, rows: Sequence[Row]) -> None:
+    """Write the rows' words where a sidecar holds a change that never happened."""
+    for row in rows:
+        directory = parts.paths.directory(row.snapshot_id)
+        wanted = sidecar_of(row, parts.identity.xattr_prefix)
+        try:
+            if not _says(directory, wanted):
+                append_sidecar(directory, wanted)
+        except OSError as error:
+            # Not worth refusing every other snapshot for: check reports it.
+            _log.warning("sidecar of snapshot %r: %s", row.key, error)
+
+
+def _says(directory: str, wanted: SidecarRecord) -> bool:
+    try:
+        return read_sidecar(directory) == wanted
+    except DataLossError as error:
+        _log.warning("%s; it is written anew", error)
+        return False

@@ -1,0 +1,125 @@
+"""The SQLite connection: how it is opened, and what its errors mean here."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from snapfs.errors import (
+    DataLossError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    SnapfsError,
+    UnavailableError,
+)
+
+# A constraint that our own rules did not foresee: the database and the index in
+# memory no longer say the same.
+_DAMAGED: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}
+)
+_MAGIC: Final = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html
+_FORBIDDEN: Final = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+)
+# Python's own message, without a code, for text that is not UTF-8.
+_UNDECODABLE: Final = "Could not decode to UTF-8"
+_PRIMARY_CODE: Final = 0xFF  # an extended result code has the primary in its low byte
+
+
+def connect(path: str, *, create: bool) -> sqlite3.Connection:
+    """Open the database ``path`` for durable transactions.
+
+    WAL with ``synchronous=FULL``: a transaction is on disk when COMMIT returns
+    (https://www.sqlite.org/pragma.html#pragma_synchronous; NORMAL would lose
+    acknowledged commits in a power cut). The caller serialises writers.
+
+    Raises:
+        DataLossError: The file is missing or no database.
+        PermissionDeniedError: It cannot be written.
+    """
+    if not create:
+        _refuse_other_files(path)
+    mode = "rwc" if create else "rw"
+    with errors_of(path):
+        connection = sqlite3.connect(
+            f"file:{_quoted(path)}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, path: str) -> Iterator[None]:
+    """Run the block in one durable transaction; on any error nothing changes."""
+    with errors_of(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def errors_of(path: str) -> Iterator[None]:
+    """Translate what SQLite raises about the database ``path``, in one place."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+
+
+def _refuse_other_files(path: str) -> None:
+    """Refuse what is no database before SQLite sees it: it would fill an empty file.
+
+    Raises:
+        DataLossError: It is missing, empty or something else.
+        PermissionDeniedError: It cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(len(_MAGIC))
+    except PermissionError as error:
+        raise PermissionDeniedError(f"{path} cannot be read") from error
+    except OSError as error:
+        raise DataLossError(
+            f"{path} cannot be read ({error.strerror}); restore it from a backup"
+        ) from error
+    if beginning != _MAGIC:
+        what = "damaged" if beginning else "empty"
+        raise DataLossError(f"{path} is {what}; restore it from a backup")
+
+
+def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & _PRIMARY_CODE
+    if code in _DAMAGED or _UNDECODABLE in str(error):
+        return DataLossError(f"{path} is damaged ({error}); restore it from a backup")
+    # No space for the shared memory of the WAL: the only failure of its file.
+    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return ResourceExhaustedError(f"no space left for {path}")
+    if code in _FORBIDDEN:
+        return PermissionDeniedError(f"{path} cannot be written: {error}")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return DataLossError(f"{path} cannot be opened: {error}")
+    return UnavailableError(f"{path} cannot be used: {error}")
+
+
+def _quoted(path: str) -> str:
+    """Quote a path for an SQLite URI (https://www.sqlite.org/uri.html)."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,50 @@
+"""One snapshot, as the database and the index hold it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from snapfs.model import Durability, Info, Kind, Owner, Usage
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """The metadata of one snapshot.
+
+    Attributes:
+        info: What the contract tells of it.
+        snapshot_id: The number of its directory; never used again.
+        parent_id: The ``snapshot_id`` of its parent; 0 for none.
+        owner: Who made it.
+        driver: The driver that mounts it, chosen when it was prepared.
+        layer_id: Whose ``fs`` holds its content; another number than its own
+            where a layer is shared.
+        root_opaque: Nothing below this layer shows. A flag, because overlayfs
+            ignores the opaque mark on the root of a layer.
+        durability: How its data was written when it was committed.
+        generation: Grows with every change; the sidecar has the same.
+        index_generation: Of the layer's directory index; 0 for none.
+        usage: Known usage; None where nobody has asked yet.
+    """
+
+    info: Info
+    snapshot_id: int
+    parent_id: int
+    owner: Owner
+    driver: str
+    layer_id: int
+    root_opaque: bool = False
+    durability: Durability = Durability.NONE
+    generation: int = 1
+    index_generation: int = 0
+    usage: Usage | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of an active snapshot or view, the name of a committed one."""
+        return self.info.name
+
+    @property
+    def kind(self) -> Kind:
+        """View, active or committed."""
+        return self.info.kind

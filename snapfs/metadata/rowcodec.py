@@ -1,0 +1,93 @@
+"""Rows to and from the columns of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from snapfs.metadata.row import Row
+from snapfs.model import NO_LABELS, Durability, Info, Kind, Owner, Usage
+
+COLUMNS: Final = (
+    "snapshot_id",
+    "key",
+    "parent_id",
+    "kind",
+    "owner",
+    "labels",
+    "created_ns",
+    "updated_ns",
+    "driver",
+    "layer_id",
+    "root_opaque",
+    "durability",
+    "generation",
+    "index_generation",
+    "usage_bytes",
+    "usage_inodes",
+)
+
+_labels_decoder = msgspec.json.Decoder(dict[str, str])
+
+
+def encode_row(row: Row) -> tuple[object, ...]:
+    """Return the values of :data:`COLUMNS` for ``row``."""
+    info, usage = row.info, row.usage
+    return (
+        row.snapshot_id,
+        info.name,
+        row.parent_id or None,
+        info.kind.value,
+        row.owner.value,
+        msgspec.json.encode(dict(info.labels)).decode(),
+        info.created_ns,
+        info.updated_ns,
+        row.driver,
+        row.layer_id,
+        int(row.root_opaque),
+        row.durability.value,
+        row.generation,
+        row.index_generation,
+        usage.size_bytes if usage else None,
+        usage.inodes if usage else None,
+    )
+
+
+def decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
+    """Return the row of the values of :data:`COLUMNS`.
+
+    ``names`` maps each ``snapshot_id`` to its key, for the parents.
+
+    Raises:
+        KeyError: The parent does not exist.
+        ValueError: A word or the labels make no sense.
+    """
+    (snapshot_id, key, parent_id, kind, owner, labels, created, updated) = record[:8]
+    (driver, layer_id, root_opaque, durability, generation, index_generation) = record[
+        8:14
+    ]
+    (usage_bytes, usage_inodes) = record[14:]
+    decoded = _labels_decoder.decode(labels)
+    return Row(
+        info=Info(
+            name=key,
+            parent=names[parent_id] if parent_id is not None else "",
+            kind=Kind(kind),
+            created_ns=created,
+            updated_ns=updated,
+            labels=MappingProxyType(decoded) if decoded else NO_LABELS,
+        ),
+        snapshot_id=snapshot_id,
+        parent_id=parent_id or 0,
+        owner=Owner(owner),
+        driver=driver,
+        layer_id=layer_id,
+        root_opaque=bool(root_opaque),
+        durability=Durability(durability),
+        generation=generation,
+        index_generation=index_generation,
+        usage=Usage(usage_bytes, usage_inodes) if usage_bytes is not None else None,
+    )

@@ -1,0 +1,117 @@
+"""The rules of the contract that metadata decides, in containerd's order.
+
+Source: ``core/snapshots/storage/bolt.go`` (createSnapshot, CommitActive, Remove).
+"""
+
+from __future__ import annotations
+
+from snapfs.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from snapfs.metadata.index import SnapshotIndex
+from snapfs.metadata.row import Row
+from snapfs.model import Kind
+
+
+def check_create(index: SnapshotIndex, key: str, parent: str) -> Row | None:
+    """Check what prepare and view ask; return the parent's row.
+
+    Raises:
+        InvalidArgumentError: ``key`` is empty or no text, or the parent is not
+            committed.
+        NotFoundError: The parent does not exist.
+        AlreadyExistsError: The key is taken.
+    """
+    if not key:
+        raise InvalidArgumentError("a snapshot needs a key that is not empty")
+    _check_text(key)
+    parent_row = None
+    if parent:
+        parent_row = index.by_key(parent)
+        if parent_row is None:
+            raise NotFoundError(f"parent snapshot {parent!r} does not exist")
+        if parent_row.kind is not Kind.COMMITTED:
+            raise InvalidArgumentError(
+                f"parent snapshot {parent!r} is {parent_row.kind}; only committed"
+                " snapshots can be parents"
+            )
+    if index.by_key(key) is not None:
+        raise AlreadyExistsError(f"snapshot {key!r} already exists")
+    return parent_row
+
+
+def check_commit(
+    index: SnapshotIndex, name: str, key: str, parent: str
+) -> tuple[Row, Row | None]:
+    """Check what commit asks; return the rows of the key and of its parent.
+
+    Raises:
+        InvalidArgumentError: ``name`` is empty or no text, or ``parent`` differs
+            from the parent that the snapshot has.
+        AlreadyExistsError: ``name`` is taken.
+        NotFoundError: There is no ``key``, or no ``parent``.
+        FailedPreconditionError: ``key`` is not active, ``parent`` not committed.
+    """
+    if not name:
+        raise InvalidArgumentError("a committed snapshot needs a name, not ''")
+    _check_text(name)
+    if index.by_key(name) is not None:
+        raise AlreadyExistsError(f"committed snapshot {name!r} already exists")
+    row = index.by_key(key)
+    if row is None:
+        raise NotFoundError(f"snapshot {key!r} does not exist")
+    if row.kind is not Kind.ACTIVE:
+        raise FailedPreconditionError(
+            f"snapshot {key!r} is {row.kind}; only active snapshots commit"
+        )
+    has = row.info.parent
+    if parent and has and parent != has:
+        raise InvalidArgumentError(
+            f"snapshot {key!r} has the parent {has!r}; it cannot be rebased on"
+            f" {parent!r}"
+        )
+    if not parent:
+        return row, None
+    parent_row = index.by_key(parent)
+    if parent_row is None:
+        raise NotFoundError(f"parent snapshot {parent!r} does not exist")
+    if parent_row.kind is not Kind.COMMITTED:
+        raise FailedPreconditionError(
+            f"parent snapshot {parent!r} is {parent_row.kind}, not committed"
+        )
+    return row, parent_row
+
+
+def check_remove(index: SnapshotIndex, key: str) -> Row:
+    """Check what remove asks; return the row.
+
+    Raises:
+        NotFoundError: There is no ``key``.
+        FailedPreconditionError: It has children. containerd's test suite looks
+            for the word "remove".
+    """
+    row = index.by_key(key)
+    if row is None:
+        raise NotFoundError(f"snapshot {key!r} does not exist")
+    children = index.child_count(row.snapshot_id)
+    if children:
+        raise FailedPreconditionError(
+            f"cannot remove snapshot {key!r}: {children} snapshot"
+            f"{'s have' if children > 1 else ' has'} it as the parent"
+        )
+    return row
+
+
+def _check_text(key: str) -> None:
+    """Refuse what neither the database nor a sidecar can hold.
+
+    A word of the command line that is not UTF-8 has lone surrogates
+    (``os.fsdecode``).
+    """
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"key {key!r} is not valid Unicode text") from error

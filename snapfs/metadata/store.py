@@ -1,0 +1,368 @@
+"""MetadataStore: the rows of all snapshots, changed by transactions only."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from snapfs.errors import DataLossError, NotFoundError, SnapfsError
+from snapfs.metadata import database, rules, schema
+from snapfs.metadata.index import SnapshotIndex
+from snapfs.metadata.row import Row
+from snapfs.metadata.rowcodec import COLUMNS, decode_row, encode_row
+from snapfs.model import Durability, Info, Kind, Usage
+
+_log = logging.getLogger(__name__)
+
+# Numbers are reserved in blocks, so that most snapshots need no extra write for
+# theirs. What is left of a block at the end is lost, never handed out again.
+_ID_BLOCK: Final = 64
+
+_INSERT: Final = (
+    f"INSERT INTO snapshots ({', '.join(COLUMNS)})"  # noqa: S608 - our own constants
+    f" VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+_UPDATE: Final = (
+    f"UPDATE snapshots SET {', '.join(f'{name} = ?' for name in COLUMNS)}"  # noqa: S608
+    " WHERE snapshot_id = ?"
+)
+
+
+class MetadataStore:
+    """The metadata of one store.
+
+    Every verb checks its rules and writes in one transaction that is on disk when
+    the verb returns; on an error nothing has changed. Reads come from memory and
+    never wait for a writer. All methods may be called from any thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = threading.Lock()
+        with database.errors_of(path):
+            self._next_id = schema.read_number(connection, "next_id", path)
+            self._was_clean = schema.read_value(connection, "clean") == "1"
+            stored = connection.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608
+            ).fetchall()
+        self._reserved_to = self._next_id
+        self._is_dirty = False
+        self._needs_recovery = False
+        self._index = SnapshotIndex(_linked(stored, path))
+
+    @classmethod
+    def create(cls, path: str, store_id: str) -> MetadataStore:
+        """Make the database of a new store.
+
+        Raises:
+            DataLossError: There is one already, with snapshots or damaged.
+            SnapfsError: As :func:`snapfs.metadata.database.connect`.
+        """
+        # SQLite gives its other files the mode of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = database.connect(path, create=True)
+        try:
+            with database.transaction(connection, path):
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version == 0:  # else a creation was cut short after this step
+                    schema.create(connection, store_id)
+                schema.refuse_snapshots(connection, path)
+                schema.write_value(connection, "store_id", store_id)
+            return cls(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    @classmethod
+    def open(cls, path: str, store_id: str) -> MetadataStore:
+        """Open the database of the store ``store_id``.
+
+        Raises:
+            DataLossError: It is missing, damaged or of another store.
+            FailedPreconditionError: A newer version made it.
+        """
+        connection = database.connect(path, create=False)
+        try:
+            with database.errors_of(path):
+                schema.verify(connection, store_id, path)
+            return cls(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    # -- reading ---------------------------------------------------------------
+
+    def get(self, key: str) -> Row:
+        """Return the row of ``key``.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = self._index.by_key(key)
+        if row is None:
+            raise NotFoundError(f"snapshot {key!r} does not exist")
+        return row
+
+    def find(self, key: str) -> Row | None:
+        """Return the row of ``key``, or None."""
+        return self._index.by_key(key)
+
+    def rows(self) -> list[Row]:
+        """Return all rows as they are now."""
+        return self._index.rows()
+
+    def __len__(self) -> int:
+        """Return the number of snapshots."""
+        return len(self._index)
+
+    def is_current(self, row: Row) -> bool:
+        """Whether the snapshot of ``row`` is still there, changed or not."""
+        return self._index.by_id(row.snapshot_id) is not None
+
+    def layers(self, row: Row) -> Iterator[Row]:
+        """Yield ``row`` and what shows below it, highest first.
+
+        Stops after a layer whose root is opaque.
+        """
+        yield row
+        yield from self.layers_below(row)
+
+    def layers_below(self, row: Row) -> Iterator[Row]:
+        """Yield what shows below ``row``, highest first.
+
+        Found by number: a name may belong to another snapshot by now. A row's
+        ancestors stay as long as the row does, so this needs no lock; if the row
+        is gone at the end (:meth:`is_current`), layers may be missing.
+        """
+        current: Row | None = row
+        while current is not None and not current.root_opaque:
+            current = self._index.by_id(current.parent_id)
+            if current is not None:
+                yield current
+
+    def is_needed(self, directory_id: int) -> bool:
+        """Whether a numbered directory belongs to a row, as its own or as a layer."""
+        return self._index.is_needed(directory_id)
+
+    @property
+    def first_unused_id(self) -> int:
+        """No directory can have this number or a higher one, but in flight."""
+        return self._reserved_to
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether the store was closed properly before it was opened this time."""
+        return self._was_clean
+
+    # -- rules, before the expensive part of a verb ----------------------------
+
+    def check_create(self, key: str, parent: str) -> Row | None:
+        """Raise what :meth:`create_snapshot` would; return the parent's row."""
+        return rules.check_create(self._index, key, parent)
+
+    def check_commit(self, name: str, key: str, parent: str) -> tuple[Row, Row | None]:
+        """Raise what :meth:`commit` would; return the rows of key and parent."""
+        return rules.check_commit(self._index, name, key, parent)
+
+    def check_remove(self, key: str) -> Row:
+        """Raise what :meth:`remove` would; return the row."""
+        return rules.check_remove(self._index, key)
+
+    # -- writing ---------------------------------------------------------------
+
+    def allocate_id(self) -> int:
+        """Return a number that no snapshot ever had, whatever happens next."""
+        with self._lock:
+            if self._next_id == self._reserved_to:
+                limit = self._reserved_to + _ID_BLOCK
+                with database.transaction(self._connection, self._path):
+                    schema.write_value(self._connection, "next_id", str(limit))
+                self._reserved_to = limit
+            self._next_id += 1
+            return self._next_id - 1
+
+    def create_snapshot(self, row: Row) -> None:
+        """Add the active snapshot or view ``row``; its directory is complete.
+
+        Raises:
+            NotFoundError, InvalidArgumentError, AlreadyExistsError: As
+                :meth:`snapfs.snapshotter.Snapshotter.prepare`.
+        """
+        with self._lock:
+            parent = rules.check_create(self._index, row.key, row.info.parent)
+            _refuse_other_parent(row, parent)
+            with database.transaction(self._connection, self._path):
+                self._connection.execute(_INSERT, encode_row(row))
+            self._index.add(row)
+
+    def commit(self, old: Row, new: Row) -> None:
+        """Turn the active ``old`` into the committed ``new``.
+
+        The caller keeps others from changing ``old`` meanwhile.
+
+        Raises:
+            AlreadyExistsError, NotFoundError, FailedPreconditionError,
+            InvalidArgumentError: As :meth:`snapfs.snapshotter.Snapshotter.commit`.
+        """
+        with self._lock:
+            _row, parent = rules.check_commit(
+                self._index, new.key, old.key, new.info.parent
+            )
+            _refuse_other_parent(new, parent)
+            self._write(old, new)
+
+    def replace(self, old: Row, new: Row) -> None:
+        """Change what a row says; key, parent and kind stay.
+
+        The caller keeps others from changing ``old`` meanwhile.
+
+        Raises:
+            NotFoundError: The row is gone.
+        """
+        with self._lock:
+            if self._index.by_key(old.key) is not old:
+                raise NotFoundError(f"snapshot {old.key!r} does not exist")
+            self._write(old, new)
+
+    def set_usage(self, row: Row, usage: Usage) -> None:
+        """Remember the usage of the committed snapshot ``row``.
+
+        No change of the snapshot: the sidecar does not hold it. The caller keeps
+        others from changing ``row`` meanwhile.
+        """
+        self.replace(row, dataclasses.replace(row, usage=usage))
+
+    def remove(self, key: str) -> Row:
+        """Delete the row of ``key``, durably; return it.
+
+        Raises:
+            NotFoundError: There is none.
+            FailedPreconditionError: It has children.
+        """
+        with self._lock:
+            row = rules.check_remove(self._index, key)
+            with database.transaction(self._connection, self._path):
+                self._connection.execute(
+                    "DELETE FROM snapshots WHERE snapshot_id = ?", (row.snapshot_id,)
+                )
+            self._index.discard(row)
+            return row
+
+    def mark_dirty(self) -> None:
+        """Record durably that changes begin: a crash from now on will show.
+
+        Call it before the first change to anything on disk; later calls are free.
+        A store that is only read is never written.
+        """
+        if not self._is_dirty:
+            with self._lock:
+                self._set_clean(clean=False)
+                self._is_dirty = True
+
+    def close(self) -> None:
+        """Close the database and record that nothing was cut short.
+
+        Where that cannot be recorded (a full disk), the next opening compares all
+        rows with the disk, as after a crash; nothing else is lost.
+        """
+        with self._lock:
+            try:
+                if self._is_dirty and not self._needs_recovery:
+                    self._set_clean(clean=True)
+            except SnapfsError as error:
+                _log.warning("the store is not marked as clean: %s", error)
+            finally:
+                self._connection.close()
+
+    def require_recovery(self) -> None:
+        """Let the next opening compare all rows with the disk, as after a crash.
+
+        For a verb that failed halfway and may not have undone what it did.
+        """
+        self._needs_recovery = True
+
+    def integrity_errors(self) -> list[str]:
+        """Return what SQLite's own check finds wrong, and differences to memory."""
+        errors: list[str] = []
+        try:
+            with self._lock, database.errors_of(self._path):
+                answers = self._connection.execute("PRAGMA quick_check").fetchall()
+                errors += [str(text) for (text,) in answers if text != "ok"]
+                broken = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+                stored = self._connection.execute(
+                    f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608
+                ).fetchall()
+                in_memory = {row.snapshot_id: row for row in self._index.rows()}
+            on_disk = {row.snapshot_id: row for row in _linked(stored, self._path)}
+        except DataLossError as error:  # too damaged to go on: that is a finding too
+            return [*errors, str(error)]
+        errors += [f"row {row[1]} names a parent that does not exist" for row in broken]
+        if in_memory != on_disk:
+            errors.append("the database differs from what this process holds in memory")
+        return errors
+
+    def _write(self, old: Row, new: Row) -> None:
+        with database.transaction(self._connection, self._path):
+            self._connection.execute(_UPDATE, (*encode_row(new), old.snapshot_id))
+        self._index.replace(old, new)
+
+    def _set_clean(self, *, clean: bool) -> None:
+        with database.transaction(self._connection, self._path):
+            schema.write_value(self._connection, "clean", "1" if clean else "0")
+            if clean:  # what is left of the block was never given to anything
+                schema.write_value(self._connection, "next_id", str(self._next_id))
+
+
+def committed_row(
+    old: Row,
+    name: str,
+    labels: Mapping[str, str],
+    parent: Row | None,
+    now_ns: int,
+    durability: Durability,
+) -> Row:
+    """Return the row that ``old`` becomes when it is committed as ``name``."""
+    return dataclasses.replace(
+        old,
+        info=Info(
+            name=name,
+            parent=parent.key if parent is not None else old.info.parent,
+            kind=Kind.COMMITTED,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            labels=labels,
+        ),
+        parent_id=parent.snapshot_id if parent is not None else old.parent_id,
+        durability=durability,
+        generation=old.generation + 1,
+        usage=None,
+    )
+
+
+def _refuse_other_parent(row: Row, parent: Row | None) -> None:
+    """Refuse a parent that was removed, and its name given to another, meanwhile.
+
+    Raises:
+        NotFoundError: The parent that ``row`` was made on is gone.
+    """
+    if parent is not None and parent.snapshot_id != row.parent_id:
+        raise NotFoundError(
+            f"parent snapshot {parent.key!r} was removed; another has its name now"
+        )
+
+
+def _linked(stored: list[tuple[object, ...]], path: str) -> list[Row]:
+    """Decode rows; parents are stored by number and told by name."""
+    names = {record[0]: record[1] for record in stored}
+    try:
+        return [decode_row(record, names) for record in stored]
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataLossError(
+            f"{path} holds a row that makes no sense: {error}"
+        ) from error

@@ -1,0 +1,195 @@
+"""Snapshot directories: staged, published by one rename, discarded by another.
+
+Order matters and is the reason for each sync here (``docs/on-disk.md``, "Crash
+order"): a directory is complete and on disk before its row exists, and its row is
+gone before it is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from snapfs.state.content import make_content_directories
+from snapfs.state.fsio import open_directory, sync_directory
+from snapfs.state.paths import StatePaths
+from snapfs.state.reserve import DirectoryReserve
+from snapfs.state.sidecar import SidecarRecord, create_sidecar
+
+_PRIVATE_MODE: Final = 0o700
+
+
+class SpaceLimiter(Protocol):
+    """Limits the space of a snapshot, where a host can."""
+
+    def limit(self, directory: str, labels: Mapping[str, str]) -> None:
+        """Set the limit that ``labels`` ask for on the new, empty ``directory``.
+
+        Called before ``fs`` and ``work`` exist, so that both inherit a project
+        quota: links and renames between directories of different projects fail
+        with EXDEV (xfs(5), ext4(5)).
+
+        Raises:
+            ResourceExhaustedError: The limit cannot be given.
+        """
+        ...
+
+
+class SnapshotDirectories:
+    """Makes and discards the numbered directories of one store."""
+
+    def __init__(
+        self,
+        paths: StatePaths,
+        *,
+        limiter: SpaceLimiter | None = None,
+        reserve: DirectoryReserve | None = None,
+    ) -> None:
+        self._paths = paths
+        self._limiter = limiter
+        # A limit is set before ``fs`` and ``work`` exist; in the reserve they do.
+        self._reserve = reserve if limiter is None else None
+
+    def create_parents(self) -> None:
+        """Make the directories that hold the numbered ones; durable on return."""
+        for path in (self._paths.snapshots, self._paths.staging, self._paths.trash):
+            with contextlib.suppress(FileExistsError):  # made before a crash
+                os.mkdir(path, _PRIVATE_MODE)
+        sync_directory(self._paths.root)
+
+    def missing_parents(self) -> list[str]:
+        """Return which of the directories that hold the numbered ones are gone."""
+        parents = (self._paths.snapshots, self._paths.staging, self._paths.trash)
+        return [path for path in parents if not os.path.isdir(path)]
+
+    def take_reserved_id(self) -> int | None:
+        """Return the number of a directory that was made ahead; None for none."""
+        return self._reserve.take() if self._reserve is not None else None
+
+    def place(
+        self,
+        record: SidecarRecord,
+        *,
+        with_work: bool,
+        fs_owner: tuple[int, int] | None,
+        is_reserved: bool = False,
+    ) -> None:
+        """Make the complete directory of a snapshot, durable on return.
+
+        ``is_reserved``: its number came from :meth:`take_reserved_id`. ``fs_owner``
+        is the user and group of the content's root directory; None leaves them to
+        the process.
+
+        Raises:
+            OSError: As the filesystem says; the caller abandons the directory.
+            ResourceExhaustedError: The limiter refuses; likewise.
+        """
+        if is_reserved and self._reserve is not None:
+            if self._reserve.publish(record, with_work=with_work, fs_owner=fs_owner):
+                return
+            self._to_trash(self._paths.reserved(record.snapshot_id))
+        self.stage(record, with_work=with_work, fs_owner=fs_owner)
+        self.publish(record.snapshot_id)
+
+    def abandon(self, snapshot_id: int) -> None:
+        """Discard a directory wherever its making stopped."""
+        self._to_trash(self._paths.reserved(snapshot_id))
+        self.discard_staged(snapshot_id)
+        self.discard(snapshot_id)
+
+    def settle_reserve(self, is_needed: Callable[[int], bool]) -> None:
+        """Put what an earlier process left in the reserve where it belongs.
+
+        A directory whose number has a row was taken, and its rename was lost in a
+        crash; every other one is empty and goes.
+        """
+        for name in self.reserved():
+            path = os.path.join(self._paths.reserve, name)
+            place = os.path.join(self._paths.snapshots, name)
+            if name.isdigit() and is_needed(int(name)) and not os.path.lexists(place):
+                os.rename(path, place)
+                sync_directory(self._paths.snapshots)
+            else:
+                self._to_trash(path)
+
+    def stage(
+        self,
+        record: SidecarRecord,
+        *,
+        with_work: bool,
+        fs_owner: tuple[int, int] | None,
+    ) -> None:
+        """Make a complete snapshot directory under ``staging``, on disk on return.
+
+        Arguments and errors are those of :meth:`place`.
+        """
+        staged = os.path.join(self._paths.staging, str(record.snapshot_id))
+        os.mkdir(staged, _PRIVATE_MODE)
+        if self._limiter is not None:
+            self._limiter.limit(staged, record.labels)
+        with open_directory(staged) as descriptor:
+            make_content_directories(descriptor, with_work=with_work, fs_owner=fs_owner)
+            create_sidecar(descriptor, record)
+            os.fsync(descriptor)
+
+    def publish(self, snapshot_id: int) -> None:
+        """Move a staged directory to its place; durable on return."""
+        name = str(snapshot_id)
+        os.rename(
+            os.path.join(self._paths.staging, name),
+            os.path.join(self._paths.snapshots, name),
+        )
+        sync_directory(self._paths.snapshots)
+
+    def discard_staged(self, snapshot_id: int) -> None:
+        """Move a staged directory into the trash, wherever its making stopped."""
+        self._to_trash(os.path.join(self._paths.staging, str(snapshot_id)))
+
+    def discard(self, snapshot_id: int) -> None:
+        """Move a published directory into the trash; nothing happens if it is gone.
+
+        No sync: if the rename is lost in a crash, the directory is found again as
+        one that has no row.
+        """
+        self._to_trash(self._paths.directory(snapshot_id))
+
+    def discard_entry(self, path: str) -> None:
+        """Move any entry of ``snapshots`` or ``staging`` into the trash."""
+        self._to_trash(path)
+
+    def published(self) -> list[str]:
+        """Return the names under ``snapshots``, whatever they are."""
+        return os.listdir(self._paths.snapshots)
+
+    def staged(self) -> list[str]:
+        """Return the names under ``staging``."""
+        return os.listdir(self._paths.staging)
+
+    def reserved(self) -> list[str]:
+        """Return the names in the reserve; it exists once there was one."""
+        try:
+            return os.listdir(self._paths.reserve)
+        except FileNotFoundError:
+            return []
+
+    def trash(self) -> list[str]:
+        """Return the names that wait in the trash."""
+        return os.listdir(self._paths.trash)
+
+    def _to_trash(self, path: str) -> None:
+        # A name in the trash is never taken: numbers are not reused, and what else
+        # comes here gets a number behind its name.
+        target = os.path.join(self._paths.trash, os.path.basename(path))
+        for attempt in range(1, 1000):
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                return  # somebody else was faster; the outcome is the same
+            except OSError:
+                if not os.path.lexists(target):
+                    raise
+                target = f"{self._paths.trash}/{os.path.basename(path)}.{attempt}"
+            else:
+                return

@@ -1,0 +1,53 @@
+"""Small durable file operations, each with the sync that makes it last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def open_directory(path: str) -> Iterator[int]:
+    """Yield a descriptor of the directory ``path``; it is closed afterwards."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: str) -> None:
+    """Put the names in ``path`` on disk (fsync(2): entries are not part of files)."""
+    with open_directory(path) as descriptor:
+        os.fsync(descriptor)
+
+
+def write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of ``data`` at ``offset``; pwrite(2) may write less at a time."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Give ``path`` the content ``data``, atomically and durably.
+
+    After a crash the file is either as it was or complete.
+    """
+    temporary = f"{path}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            write_all(descriptor, data, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):  # it may never have been made
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))

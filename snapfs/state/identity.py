@@ -1,0 +1,141 @@
+"""Which store a directory is: made once, checked at every opening."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Final
+
+import msgspec
+
+from snapfs.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+)
+from snapfs.state.fsio import replace_file
+from snapfs.state.paths import StatePaths
+
+FORMAT_NAME: Final = "snapfs-store"
+FORMAT_VERSION: Final = 1
+
+# What a creation that was cut short may have left; all of it is empty of snapshots.
+_OURS: Final = frozenset(
+    {
+        "lock",
+        "lost+found",  # the root may be a filesystem of its own
+        "metadata.db",
+        "metadata.db-journal",
+        "metadata.db-shm",
+        "metadata.db-wal",
+        "reserve",
+        "snapfs.sock",
+        "snapshots",
+        "staging",
+        "store.json.new",
+        "trash",
+    }
+)
+
+
+class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of ``store.json``.
+
+    Attributes:
+        format: Always :data:`FORMAT_NAME`.
+        version: Of the on-disk format; readers refuse what is newer than they know.
+        store_id: A random UUID, repeated in the database: the two belong together.
+        xattr_prefix: ``trusted.`` or ``user.``: where overlayfs marks are kept.
+            Under the other prefix deleted files would reappear, so it is fixed.
+    """
+
+    format: str
+    version: int
+    store_id: str
+    xattr_prefix: str
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What every version of ``store.json`` has, however else it may look."""
+
+    format: str
+    version: int
+
+
+def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity, bool]:
+    """Read the identity of the store at ``paths``, or make a new one.
+
+    The caller holds the root's lock. A new identity is not written yet: the caller
+    makes the database first and then calls :func:`write_identity`, so that a store
+    that has an identity is complete.
+
+    Returns:
+        The identity, and whether it is new.
+
+    Raises:
+        InvalidArgumentError: The directory holds something else.
+        FailedPreconditionError: A newer version made the store.
+        DataLossError: ``store.json`` cannot be read.
+    """
+    try:
+        with open(paths.identity, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        _refuse_foreign_directory(paths)
+        identity = StoreIdentity(
+            format=FORMAT_NAME,
+            version=FORMAT_VERSION,
+            store_id=str(uuid.uuid4()),
+            xattr_prefix=default_prefix,
+        )
+        return identity, True
+    try:
+        _check_header(paths, msgspec.json.decode(content, type=_Header))
+        identity = msgspec.json.decode(content, type=StoreIdentity)
+    except msgspec.MsgspecError as error:
+        raise DataLossError(f"{paths.identity} is damaged: {error}") from error
+    if identity.xattr_prefix not in ("trusted.", "user."):
+        raise DataLossError(
+            f"{paths.identity} is damaged: unknown xattr prefix"
+            f" {identity.xattr_prefix!r}"
+        )
+    return identity, False
+
+
+def write_identity(paths: StatePaths, identity: StoreIdentity) -> None:
+    """Complete a new store: from now on the directory is one."""
+    document = msgspec.json.format(msgspec.json.encode(identity), indent=2)
+    replace_file(paths.identity, document + b"\n")
+
+
+def _check_header(paths: StatePaths, header: _Header) -> None:
+    if header.format != FORMAT_NAME:
+        raise InvalidArgumentError(
+            f"{paths.root} is no snapfs store: {paths.identity} says"
+            f" {header.format!r}; choose another --root"
+        )
+    if header.version > FORMAT_VERSION:
+        raise FailedPreconditionError(
+            f"store {paths.root} has format version {header.version}; this snapfs"
+            f" knows up to {FORMAT_VERSION}: use the newer snapfs that made it"
+        )
+    if header.version < 1:
+        raise DataLossError(
+            f"{paths.identity} is damaged: there was no version {header.version}"
+        )
+
+
+def _refuse_foreign_directory(paths: StatePaths) -> None:
+    """Refuse to make a store among files that are not ours."""
+    names = set(os.listdir(paths.root))
+    if "snapshots" in names and os.listdir(paths.snapshots):
+        raise DataLossError(
+            f"{paths.identity} is missing but {paths.snapshots} is not empty;"
+            " restore store.json from a backup"
+        )
+    foreign = sorted(names - _OURS)
+    if foreign:
+        raise InvalidArgumentError(
+            f"{paths.root} is not empty and no snapfs store (it holds"
+            f" {foreign[0]!r}); choose another --root"
+        )

@@ -1,0 +1,73 @@
+"""Where everything lies below the root of a store."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StatePaths:
+    """The names in the state directory ``root`` (absolute).
+
+    All snapshot directories share one parent, so that containerd can shorten a
+    long ``lowerdir`` option to their common prefix.
+    """
+
+    root: str
+
+    @property
+    def identity(self) -> str:
+        """Which store this is: id, format version, xattr prefix."""
+        return os.path.join(self.root, "store.json")
+
+    @property
+    def lock(self) -> str:
+        """Locked with flock(2) by the one process that owns the root."""
+        return os.path.join(self.root, "lock")
+
+    @property
+    def database(self) -> str:
+        """The SQLite database."""
+        return os.path.join(self.root, "metadata.db")
+
+    @property
+    def socket(self) -> str:
+        """Where the owner listens for commands, if it serves."""
+        return os.path.join(self.root, "snapfs.sock")
+
+    @property
+    def snapshots(self) -> str:
+        """The parent of the numbered snapshot directories."""
+        return os.path.join(self.root, "snapshots")
+
+    @property
+    def staging(self) -> str:
+        """Snapshot directories that are not complete yet."""
+        return os.path.join(self.root, "staging")
+
+    @property
+    def reserve(self) -> str:
+        """Empty snapshot directories that were made before they are needed."""
+        return os.path.join(self.root, "reserve")
+
+    @property
+    def trash(self) -> str:
+        """Snapshot directories that nobody needs any more."""
+        return os.path.join(self.root, "trash")
+
+    def directory(self, snapshot_id: int) -> str:
+        """Return the numbered directory of a snapshot."""
+        return os.path.join(self.snapshots, str(snapshot_id))
+
+    def reserved(self, snapshot_id: int) -> str:
+        """Return where a numbered directory waits in the reserve."""
+        return os.path.join(self.reserve, str(snapshot_id))
+
+    def fs(self, snapshot_id: int) -> str:
+        """Return the directory that holds a snapshot's content."""
+        return os.path.join(self.snapshots, str(snapshot_id), "fs")
+
+    def work(self, snapshot_id: int) -> str:
+        """Return overlayfs's scratch directory of an active snapshot."""
+        return os.path.join(self.snapshots, str(snapshot_id), "work")

@@ -1,0 +1,181 @@
+r"""The sidecar of a snapshot: its metadata beside its data.
+
+Each numbered directory holds a ``snapshot.log`` from which a lost database can be
+rebuilt. It is a text file of one record a line, the last intact line counts::
+
+    <crc32 of the JSON, 8 hex digits> <JSON object>\n
+
+padded with NUL bytes to a multiple of 4,096. A change appends a line in place: the
+bytes before it are rewritten unchanged, so a torn write leaves the line before it
+intact, and since the blocks exist already, fdatasync(2) needs no journal commit.
+Where the padding is used up, the file is replaced by one that holds only the new
+line.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Final
+
+import msgspec
+
+from snapfs.errors import DataLossError
+from snapfs.model import Durability, Kind, Owner
+from snapfs.state.fsio import replace_file, write_all
+
+SIDECAR_NAME: Final = "snapshot.log"
+SIDECAR_BLOCK: Final = 4096
+
+
+class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sidecar says; the row of the database says the same.
+
+    Attributes:
+        generation: Grows by one with every change of the snapshot.
+        snapshot_id: The number of the directory.
+        layer_id: Whose ``fs`` holds the content; mostly ``snapshot_id`` itself.
+        key: The key of an active snapshot or view, the name of a committed one.
+        parent: The name of the parent; "" for none.
+        parent_id: The parent's ``snapshot_id``; 0 for none.
+        index_generation: Of the directory index of the layer; 0 where there is none.
+    """
+
+    generation: int
+    snapshot_id: int
+    layer_id: int
+    key: str
+    parent: str
+    parent_id: int
+    kind: Kind
+    owner: Owner
+    labels: dict[str, str]
+    created_ns: int
+    updated_ns: int
+    driver: str
+    xattr_prefix: str
+    root_opaque: bool
+    durability: Durability
+    index_generation: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SidecarRecord)
+
+
+def create_sidecar(directory_fd: int, record: SidecarRecord) -> None:
+    """Make the sidecar in the directory, with ``record``, on disk on return."""
+    _create(directory_fd, _padded(_line(record)))
+
+
+def create_blank_sidecar(directory_fd: int) -> None:
+    """Make a sidecar without a record in the directory, on disk on return."""
+    _create(directory_fd, bytes(SIDECAR_BLOCK))
+
+
+def fill_sidecar(directory: str, record: SidecarRecord) -> bool:
+    """Write ``record`` into the blank sidecar in ``directory``, on disk on return.
+
+    Returns:
+        Whether it fits: where it does not, nothing has been written.
+    """
+    line = _line(record)
+    if len(line) > SIDECAR_BLOCK // 2:  # the rest is for later records
+        return False
+    path = os.path.join(directory, SIDECAR_NAME)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        write_all(descriptor, line, 0)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def append_sidecar(directory: str, record: SidecarRecord) -> None:
+    """Add ``record`` to the sidecar in ``directory``, on disk on return.
+
+    A sidecar that is missing or holds no intact line is made anew.
+    """
+    path = os.path.join(directory, SIDECAR_NAME)
+    line = _line(record)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        replace_file(path, _padded(line))
+        return
+    try:
+        content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        end = _end_of_lines(content)
+        if end + len(line) <= len(content):
+            write_all(descriptor, line, end)
+            os.fdatasync(descriptor)
+            return
+    finally:
+        os.close(descriptor)
+    replace_file(path, _padded(line))
+
+
+def read_sidecar(directory: str) -> SidecarRecord:
+    """Return the last intact record of the sidecar in ``directory``.
+
+    Raises:
+        DataLossError: There is no sidecar or no intact record.
+    """
+    path = os.path.join(directory, SIDECAR_NAME)
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise DataLossError(f"{path} cannot be read: {error.strerror}") from error
+    for line in reversed(content.rstrip(b"\0").split(b"\n")):
+        record = _parse(line)
+        if record is not None:
+            return record
+    raise DataLossError(f"{path} holds no intact record")
+
+
+def _create(directory_fd: int, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(SIDECAR_NAME, flags, 0o600, dir_fd=directory_fd)
+    try:
+        write_all(descriptor, content, 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _line(record: SidecarRecord) -> bytes:
+    text = _encoder.encode(record)
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _padded(line: bytes) -> bytes:
+    # At least half a block stays free for the records of a commit and a relabel.
+    blocks = (len(line) + SIDECAR_BLOCK // 2) // SIDECAR_BLOCK + 1
+    return line.ljust(blocks * SIDECAR_BLOCK, b"\0")
+
+
+def _end_of_lines(content: bytes) -> int:
+    """Return where the next line goes: after the last intact line.
+
+    A torn line at the end is overwritten; what remains of it behind a shorter new
+    line cannot have a valid checksum, since its beginning is gone. A damaged line
+    in the middle is left: the lines after it must not come after the new one.
+    """
+    end = position = 0
+    for line in content.rstrip(b"\0").split(b"\n"):
+        position += len(line) + 1
+        if _parse(line) is not None:
+            end = position
+    return end
+
+
+def _parse(line: bytes) -> SidecarRecord | None:
+    checksum, _, text = line.partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError:
+        return None

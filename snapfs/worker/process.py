@@ -1,0 +1,108 @@
+"""The owner's side: a worker that is started when it is first needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from typing import IO
+
+from snapfs.errors import UnavailableError
+from snapfs.model import Usage
+
+
+class WorkerProcess:
+    """One worker process, one request at a time; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._closed = False
+
+    def measure(self, path: str) -> Usage:
+        """Return the usage of the tree ``path``; nothing if it is not there.
+
+        Raises:
+            OSError: Something in it cannot be read.
+            UnavailableError: The process died, or :meth:`close` was called.
+        """
+        return self._request("measure", path)
+
+    def remove(self, path: str) -> Usage:
+        """Remove the tree ``path``; return what it occupied.
+
+        Raises:
+            OSError: Something in it cannot be removed.
+            UnavailableError: The process died, or :meth:`close` was called.
+        """
+        return self._request("remove", path)
+
+    def close(self) -> None:
+        """End the process for good, in the middle of a request if need be."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()  # not under the lock: a request holds it
+        with self._lock:
+            self._reap()
+
+    def _request(self, operation: str, path: str) -> Usage:
+        with self._lock:
+            line = json.dumps({"op": operation, "path": path})
+            # The second time with a fresh process: the first may have been killed.
+            answer = self._ask(line) or ("" if self._closed else self._ask(line))
+        if not answer:
+            why = "is closed" if self._closed else "died"
+            raise UnavailableError(f"the worker process {why}: {operation} of {path}")
+        result = json.loads(answer)
+        if "error" in result:
+            raise OSError(result["errno"], result["error"], path)
+        return Usage(result["size_bytes"], result["inodes"])
+
+    def _ask(self, line: str) -> str:
+        """Return the whole answer; "" after the process has ended, and is reaped."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "snapfs.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the owner to handle
+            )
+        answer = ""
+        stdin, stdout = _pipes(self._process)
+        try:
+            # close() sets the flag before it looks for a process to kill: one of
+            # the two sees the other.
+            if not self._closed:
+                stdin.write(line + "\n")
+                stdin.flush()
+                answer = stdout.readline()
+        except BrokenPipeError:
+            answer = ""  # it has ended
+        finally:
+            # Cut short, or interrupted: the next request must not read this answer.
+            if not answer.endswith("\n"):
+                self._reap()
+                answer = ""
+        return answer
+
+    def _reap(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()  # its end of the pipe closes before it can be waited for
+        stdin, stdout = _pipes(self._process)
+        with contextlib.suppress(BrokenPipeError):  # what it did not read is lost
+            stdin.close()
+        stdout.close()
+        self._process.wait()
+        self._process = None
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout

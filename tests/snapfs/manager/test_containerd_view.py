@@ -1,0 +1,164 @@
+"""containerd sees its own snapshots; its collection removes no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from snapfs.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+)
+from snapfs.manager import ContainerdSnapshotter, SnapshotManager
+from snapfs.model import Info, Kind, Owner
+from snapfs.snapshotter import Snapshotter
+from support.stores import commit_layer
+
+
+@pytest.fixture
+def containerd(store: SnapshotManager) -> ContainerdSnapshotter:
+    return ContainerdSnapshotter(store)
+
+
+def collect(snapshots: Snapshotter) -> None:
+    """Remove all that is listed, children first, as containerd's collection."""
+    while left := list(snapshots.walk()):
+        parents = {info.parent for info in left}
+        for info in left:
+            if info.name not in parents:
+                snapshots.remove(info.name)
+
+
+def test_a_collection_takes_all_of_containerds_and_nothing_else(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    commit_layer(store, "local-base")
+    store.prepare("local-active", "local-base")
+    containerd.prepare("default/1/extract")
+    containerd.commit("default/2/sha256:aa", "default/1/extract")
+    containerd.prepare("default/3/box", "default/2/sha256:aa")
+    containerd.view("default/4/look", "default/2/sha256:aa")
+
+    collect(containerd)
+
+    assert sorted(info.name for info in store.walk()) == ["local-active", "local-base"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda view: view.stat("local"), id="stat"),
+        pytest.param(lambda view: view.mounts("local"), id="mounts"),
+        pytest.param(lambda view: view.usage("local"), id="usage"),
+        pytest.param(lambda view: view.remove("local"), id="remove"),
+        pytest.param(lambda view: view.commit("new", "local"), id="commit"),
+        pytest.param(lambda view: view.update(Info("local")), id="update"),
+        pytest.param(lambda view: view.prepare("new", "local-base"), id="prepare"),
+        pytest.param(lambda view: view.view("new", "local-base"), id="view"),
+        pytest.param(
+            lambda view: view.commit("new", "ours", parent="local-base"), id="rebase"
+        ),
+        pytest.param(lambda view: view.remove("missing"), id="remove-nothing"),
+    ],
+)
+def test_what_is_local_is_not_there_for_containerd(
+    store: SnapshotManager,
+    containerd: ContainerdSnapshotter,
+    call: Callable[[ContainerdSnapshotter], object],
+) -> None:
+    commit_layer(store, "local-base")
+    store.prepare("local", "local-base")
+    containerd.prepare("ours")
+    before = sorted(store.walk(), key=lambda info: info.name)
+
+    with pytest.raises(NotFoundError):
+        call(containerd)
+
+    assert sorted(store.walk(), key=lambda info: info.name) == before
+
+
+def test_a_name_that_is_local_is_taken_for_containerd(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    store.prepare("local")
+    containerd.prepare("ours")
+
+    with pytest.raises(AlreadyExistsError):
+        containerd.prepare("local")
+    with pytest.raises(AlreadyExistsError):
+        containerd.commit("local", "ours")
+
+
+def test_filters_find_containerds_snapshots_only(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    store.prepare("local", labels={"l": "1"})
+    containerd.prepare("ours", labels={"l": "1"})
+
+    assert [info.name for info in containerd.walk(["labels.l==1"])] == ["ours"]
+
+
+def test_a_local_child_keeps_containerds_parent(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    containerd.prepare("a")
+    containerd.commit("base", "a")
+    store.prepare("local", "base")
+
+    with pytest.raises(FailedPreconditionError, match="cannot remove"):
+        containerd.remove("base")
+
+    store.remove("local")
+    containerd.remove("base")
+
+
+def test_the_command_line_leaves_containerds_alone_unless_forced(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    containerd.prepare("ours")
+
+    with pytest.raises(FailedPreconditionError, match="ctr snapshots rm"):
+        store.remove("ours")
+    with pytest.raises(FailedPreconditionError, match="ctr snapshots commit"):
+        store.commit("c", "ours")
+    assert store.stat("ours").kind is Kind.ACTIVE
+
+    store.force_remove("ours")
+
+    with pytest.raises(NotFoundError):
+        store.stat("ours")
+
+
+def test_a_key_that_became_local_meanwhile_is_not_removed(
+    store: SnapshotManager,
+    containerd: ContainerdSnapshotter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    containerd.prepare("key")
+    get = store.metadata.get
+
+    def get_and_exchange(key: str) -> object:
+        monkeypatch.undo()
+        row = get(key)
+        store.force_remove("key")
+        store.prepare("key")
+        return row
+
+    monkeypatch.setattr(store.metadata, "get", get_and_exchange)
+
+    with pytest.raises(NotFoundError):
+        containerd.remove("key")
+
+    assert store.details("key").owner is Owner.LOCAL
+
+
+def test_closing_the_view_keeps_the_store_open(
+    store: SnapshotManager, containerd: ContainerdSnapshotter
+) -> None:
+    containerd.close()
+    containerd.close()
+
+    store.prepare("a")
+    assert store.stat("a").name == "a"

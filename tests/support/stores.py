@@ -1,0 +1,139 @@
+"""Stores in a temporary directory, with a driver that mounts nothing.
+
+``opened_store`` does what ``snapfs.assembly`` does, without probing the host: the
+tests of the store need neither root nor overlayfs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from snapfs.driver import Driver
+from snapfs.errors import ResourceExhaustedError
+from snapfs.manager import ManagerParts, SnapshotManager
+from snapfs.manager.recovery import recover
+from snapfs.metadata import MetadataStore
+from snapfs.model import Durability, Mount, Stack
+from snapfs.state import (
+    RootLock,
+    SnapshotDirectories,
+    SpaceLimiter,
+    StatePaths,
+    open_identity,
+)
+from snapfs.state.identity import write_identity
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FakeDriver:
+    """Writes a stack down as one mount of the type "fake"."""
+
+    max_layers: int = 1000
+
+    @property
+    def name(self) -> str:
+        return "fake"
+
+    def mounts(self, stack: Stack) -> list[Mount]:
+        if len(stack.lowerdirs) > self.max_layers:
+            raise ResourceExhaustedError(f"{len(stack.lowerdirs)} layers are too many")
+        options = [f"lowerdir={':'.join(stack.lowerdirs)}"]
+        if stack.upperdir:
+            options.append(f"upperdir={stack.upperdir}")
+        if stack.workdir:
+            options.append(f"workdir={stack.workdir}")
+        return [Mount("fake", "fake", options=tuple(options))]
+
+
+def store_parts(
+    root: Path,
+    *,
+    durability: Durability = Durability.NONE,
+    drivers: Mapping[str, Driver] | None = None,
+    limiter: SpaceLimiter | None = None,
+) -> ManagerParts:
+    """Open or make the store in ``root``; the caller holds its lock."""
+    paths = StatePaths(str(root))
+    identity, is_new = open_identity(paths, "user.")
+    directories = SnapshotDirectories(paths, limiter=limiter)
+    if is_new:
+        directories.create_parents()
+        metadata = MetadataStore.create(paths.database, identity.store_id)
+        write_identity(paths, identity)
+    else:
+        metadata = MetadataStore.open(paths.database, identity.store_id)
+    known = {"fake": FakeDriver()} if drivers is None else drivers
+    parts = ManagerParts(
+        paths=paths,
+        identity=identity,
+        metadata=metadata,
+        directories=directories,
+        drivers=known,
+        driver=next(iter(known)),
+        durability=durability,
+    )
+    try:
+        recover(parts)
+    except BaseException:
+        metadata.close()
+        raise
+    return parts
+
+
+@contextlib.contextmanager
+def opened_store(
+    root: Path,
+    *,
+    durability: Durability = Durability.NONE,
+    drivers: Mapping[str, Driver] | None = None,
+    limiter: SpaceLimiter | None = None,
+) -> Iterator[SnapshotManager]:
+    """Open the store in ``root`` as its owner; make one if there is none."""
+    root.mkdir(mode=0o700, exist_ok=True)
+    lock = RootLock.try_acquire(StatePaths(str(root)).lock)
+    assert isinstance(lock, RootLock), f"owned by {lock}"
+    try:
+        manager = SnapshotManager(
+            store_parts(root, durability=durability, drivers=drivers, limiter=limiter)
+        )
+        try:
+            yield manager
+        finally:
+            manager.close()
+    finally:
+        lock.release()
+
+
+def fs_of(store: SnapshotManager, key: str) -> Path:
+    """Return the content directory of a snapshot's own number."""
+    return Path(store.details(key).directory, "fs")
+
+
+def commit_layer(
+    store: SnapshotManager, name: str, parent: str = "", **files: str
+) -> None:
+    """Commit a snapshot ``name`` that holds ``files``."""
+    store.prepare(f"making-{name}", parent)
+    fs = fs_of(store, f"making-{name}")
+    for file_name, content in files.items():
+        (fs / file_name).write_text(content)
+    store.commit(name, f"making-{name}")
+
+
+def disk_image(root: Path) -> dict[str, str]:
+    """Return every path below ``root`` with its type and content's digest."""
+    image = {}
+    for directory, directories, files in os.walk(root):
+        for name in directories:
+            path = os.path.join(directory, name)
+            image[os.path.relpath(path, root)] = "directory"
+        for name in files:
+            path = os.path.join(directory, name)
+            content = Path(path).read_bytes() if os.path.isfile(path) else b""
+            image[os.path.relpath(path, root)] = hashlib.sha256(content).hexdigest()
+    return image
