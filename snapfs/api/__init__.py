@@ -1,1 +1,5 @@
-"""The wire formats: our .proto files and what is generated from them."""
+"""The wire: our ``.proto`` files, what protoc made of them, and conversions.
+
+``methods`` is the one table of calls, ``convert`` translates between messages and
+``snapfs.model``, ``codes`` names the statuses. Nothing here knows how calls travel.
+"""
