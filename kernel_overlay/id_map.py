@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 
 from snapfs import syscalls
@@ -44,6 +43,8 @@ def user_namespace(uid_map: str, gid_map: str) -> Iterator[int]:
         OSError: The kernel refuses the namespace or the mappings.
         UnavailableError: The program ``unshare`` is missing or fails.
     """
+    import subprocess  # here, since few mounts need it and each pays for an import
+
     # cat answers only once unshare(1) is in the namespace and has become cat.
     try:
         child = subprocess.Popen(

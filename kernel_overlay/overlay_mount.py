@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,6 +25,8 @@ from snapfs.kernel_overlay import context, id_map
 from snapfs.kernel_overlay.failures import translate, undo_mount
 from snapfs.kernel_overlay.overlay import Overlay, mount_data
 from snapfs.overlay_format import OVERLAYFS_MAGIC
+
+_LOG: Final = logging.getLogger(__name__)
 
 # fs/fsopen.c: strndup_user(value, 256), the NUL included.
 _STRING_MAX: Final = 255
@@ -184,8 +186,7 @@ def _refusal_explained(
         yield
     except OSError as error:
         if marks and not was_volatile:
-            # The kernel marks the workdir of a volatile overlay before it can fail.
-            shutil.rmtree(f"{marks}/volatile", ignore_errors=True)
+            _remove_volatile_mark(f"{marks}/volatile")
         if error.errno == errno.EINVAL and was_volatile:
             raise FailedPreconditionError(
                 f"{doing}: it was mounted volatile before and may have lost data in a"
@@ -194,6 +195,17 @@ def _refusal_explained(
         _explain_directories(overlay, error, doing)
         log = "" if fd is None else context.read_log(fd)
         raise translate(error, doing, log) from error
+
+
+def _remove_volatile_mark(mark: str) -> None:
+    """Take away what the kernel leaves when it fails after marking the workdir."""
+    try:
+        os.unlink(f"{mark}/dirty")
+        os.rmdir(mark)
+    except FileNotFoundError:
+        pass  # it failed before, or the overlay is not volatile
+    except OSError:
+        _LOG.exception("cannot remove %r; the next mount will be refused", mark)
 
 
 def _explain_directories(overlay: Overlay, error: OSError, doing: str) -> None:

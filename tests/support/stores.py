@@ -24,9 +24,11 @@ from snapfs.state import (
     SnapshotDirectories,
     SpaceLimiter,
     StatePaths,
+    StoreIdentity,
     open_identity,
 )
 from snapfs.state.identity import write_identity
+from snapfs.state.reserve import DirectoryReserve
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,41 +52,6 @@ class FakeDriver:
         return [Mount("fake", "fake", options=tuple(options))]
 
 
-def store_parts(
-    root: Path,
-    *,
-    durability: Durability = Durability.NONE,
-    drivers: Mapping[str, Driver] | None = None,
-    limiter: SpaceLimiter | None = None,
-) -> ManagerParts:
-    """Open or make the store in ``root``; the caller holds its lock."""
-    paths = StatePaths(str(root))
-    identity, is_new = open_identity(paths, "user.")
-    directories = SnapshotDirectories(paths, limiter=limiter)
-    if is_new:
-        directories.create_parents()
-        metadata = MetadataStore.create(paths.database, identity.store_id)
-        write_identity(paths, identity)
-    else:
-        metadata = MetadataStore.open(paths.database, identity.store_id)
-    known = {"fake": FakeDriver()} if drivers is None else drivers
-    parts = ManagerParts(
-        paths=paths,
-        identity=identity,
-        metadata=metadata,
-        directories=directories,
-        drivers=known,
-        driver=next(iter(known)),
-        durability=durability,
-    )
-    try:
-        recover(parts)
-    except BaseException:
-        metadata.close()
-        raise
-    return parts
-
-
 @contextlib.contextmanager
 def opened_store(
     root: Path,
@@ -92,21 +59,51 @@ def opened_store(
     durability: Durability = Durability.NONE,
     drivers: Mapping[str, Driver] | None = None,
     limiter: SpaceLimiter | None = None,
+    reserve_size: int = 0,
 ) -> Iterator[SnapshotManager]:
     """Open the store in ``root`` as its owner; make one if there is none."""
     root.mkdir(mode=0o700, exist_ok=True)
-    lock = RootLock.try_acquire(StatePaths(str(root)).lock)
-    assert isinstance(lock, RootLock), f"owned by {lock}"
-    try:
-        manager = SnapshotManager(
-            store_parts(root, durability=durability, drivers=drivers, limiter=limiter)
-        )
-        try:
-            yield manager
-        finally:
-            manager.close()
-    finally:
-        lock.release()
+    paths = StatePaths(str(root))
+    known = {"fake": FakeDriver()} if drivers is None else drivers
+    with contextlib.ExitStack() as owned:
+        lock = RootLock.try_acquire(paths.lock)
+        assert isinstance(lock, RootLock), f"owned by {lock}"
+        owned.callback(lock.release)
+        identity, is_new = open_identity(paths, "user.")
+        metadata = _opened_metadata(paths, identity, is_new=is_new)
+        with contextlib.ExitStack() as failing:
+            failing.callback(metadata.close)
+            reserve = DirectoryReserve(paths, metadata.allocate_id, reserve_size)
+            parts = ManagerParts(
+                paths=paths,
+                identity=identity,
+                metadata=metadata,
+                directories=SnapshotDirectories(
+                    paths, limiter=limiter, reserve=reserve if reserve_size else None
+                ),
+                drivers=known,
+                driver=next(iter(known)),
+                durability=durability,
+            )
+            recover(parts)
+            failing.pop_all()
+        manager = SnapshotManager(parts)
+        owned.callback(manager.close)
+        if reserve_size:
+            reserve.start()
+            owned.callback(reserve.close)
+        yield manager
+
+
+def _opened_metadata(
+    paths: StatePaths, identity: StoreIdentity, *, is_new: bool
+) -> MetadataStore:
+    if not is_new:
+        return MetadataStore.open(paths.database, identity.store_id)
+    SnapshotDirectories(paths).create_parents()
+    metadata = MetadataStore.create(paths.database, identity.store_id)
+    write_identity(paths, identity)
+    return metadata
 
 
 def fs_of(store: SnapshotManager, key: str) -> Path:

@@ -1,0 +1,151 @@
+"""Looking at snapshots: ls, info, usage."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from snapfs.cli.keys import KEY
+from snapfs.cli.lazy import Command, examples
+from snapfs.cli.session import Session, pass_session, suggesting
+from snapfs.cli.shapes import details_shape, usage_shape
+from snapfs.cli.wording import age, human_bytes, timestamp
+from snapfs.model import SnapshotDetails, Usage
+from snapfs.snapshotter import Store
+
+
+@click.command(
+    cls=Command,
+    name="ls",
+    short_help="List the snapshots.",
+    epilog=examples(
+        "snapfs ls",
+        "snapfs ls -f kind==active -f 'name~=^sha256:'",
+        "snapfs ls --json | jq -r .name",
+    ),
+)
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    metavar="FILTER",
+    multiple=True,
+    help="Only what matches; containerd's filter language. Several: any of them.",
+)
+@pass_session
+def list_snapshots(session: Session, filters: tuple[str, ...]) -> None:
+    """List the snapshots of every owner. With --json: one object a line.
+
+    A filter compares 'name', 'parent', 'kind' and 'labels.NAME' by ==, != or ~= (a
+    regular expression); a comma means "and".
+    """
+    now_ns = time.time_ns()
+    with session.store() as store:
+        found = store.list_details(filters)
+        if session.output.as_json:
+            session.output.records(map(details_shape, found))
+            return
+        rows = [
+            (
+                details.info.name,
+                details.info.parent or "-",
+                str(details.info.kind),
+                str(details.owner),
+                age(details.info.created_ns, now_ns),
+                "-" if details.usage is None else human_bytes(details.usage.size_bytes),
+            )
+            for details in found
+        ]
+    session.output.table(("KEY", "PARENT", "KIND", "OWNER", ">AGE", ">SIZE"), rows)
+
+
+@click.command(
+    cls=Command,
+    short_help="Show all about one snapshot.",
+    epilog=examples("snapfs info work", "snapfs info work --json | jq .labels"),
+)
+@click.argument("key", type=KEY)
+@pass_session
+def info(session: Session, key: str) -> None:
+    """Show all that the store knows about the snapshot KEY."""
+    with session.store() as store, suggesting(store, key):
+        details = store.details(key)
+    if session.output.as_json:
+        session.output.document(details_shape(details))
+        return
+    facts = _facts(details)
+    width = max(len(name) for name, _ in facts) + 1
+    for name, value in facts:
+        session.output.line(f"{name + ':':{width}} {value}")
+
+
+def _facts(details: SnapshotDetails) -> list[tuple[str, str]]:
+    known = details.usage
+    return [
+        ("key", details.info.name),
+        ("parent", details.info.parent or "-"),
+        ("kind", str(details.info.kind)),
+        ("owner", str(details.owner)),
+        ("created", timestamp(details.info.created_ns)),
+        ("updated", timestamp(details.info.updated_ns)),
+        ("driver", details.driver),
+        ("durability", str(details.durability)),
+        ("usage", "not measured yet" if known is None else _usage_text(known)),
+        ("directory", details.directory),
+        *(("lowerdir", lowerdir) for lowerdir in details.lowerdirs),
+        *(
+            ("label", f"{name}={value}")
+            for name, value in sorted(details.info.labels.items())
+        ),
+    ]
+
+
+def _usage_text(usage: Usage) -> str:
+    return f"{human_bytes(usage.size_bytes)} in {usage.inodes} inodes"
+
+
+@click.command(
+    cls=Command,
+    short_help="Show the disk space of snapshots.",
+    epilog=examples("snapfs usage", "snapfs usage work --json"),
+)
+@click.argument("key", type=KEY, default="")
+@pass_session
+def usage(session: Session, key: str) -> None:
+    """Show what the snapshot KEY occupies without its parents, or what each does."""
+    with session.store() as store:
+        if key:
+            with suggesting(store, key):
+                measured = {key: store.usage(key)}
+        else:
+            measured = _measure_all(store)
+    if session.output.as_json:
+        shapes = [{"name": k, **usage_shape(used)} for k, used in measured.items()]
+        if key:
+            session.output.document(shapes[0])
+        else:
+            session.output.records(shapes)
+        return
+    rows = [
+        (name, human_bytes(used.size_bytes), str(used.inodes))
+        for name, used in measured.items()
+    ]
+    if not key:
+        total = sum(used.size_bytes for used in measured.values())
+        inodes = sum(used.inodes for used in measured.values())
+        rows.append(("total", human_bytes(total), str(inodes)))
+    session.output.table(("KEY", ">SIZE", ">INODES"), rows)
+
+
+def _measure_all(store: Store) -> dict[str, Usage]:
+    """Return the usage of every snapshot that is still there when its turn comes."""
+    from snapfs.errors import NotFoundError
+
+    measured = {}
+    for found in store.walk():
+        try:
+            measured[found.name] = store.usage(found.name)
+        except NotFoundError:
+            continue  # removed since the listing
+    return measured

@@ -1,0 +1,120 @@
+"""Where output goes: data to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+
+from snapfs.cli.wording import one_line, printable
+
+
+class Output:
+    """Print results in the form that was asked for.
+
+    With ``--json`` a result is one document, or one object a line for listings.
+    Otherwise it is text: rich draws tables on a terminal; a pipe or a file gets
+    plain columns without colour.
+    """
+
+    def __init__(self, *, as_json: bool = False, is_quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.is_quiet = is_quiet
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person is looking at standard output."""
+        return sys.stdout.isatty()
+
+    def line(self, text: str) -> None:
+        """Print one line of data, made printable."""
+        click.echo(printable(text))
+
+    def raw(self, text: str) -> None:
+        """Print data that is to be read by another program, as it is."""
+        click.echo(text, nl=False)
+
+    def document(self, value: object) -> None:
+        """Print the one JSON document of this command."""
+        import json
+
+        click.echo(json.dumps(value, indent=2))
+
+    def records(self, values: Iterable[object]) -> None:
+        """Print one JSON object a line, each as soon as it is there."""
+        import json
+
+        for value in values:
+            click.echo(json.dumps(value))
+
+    def note(self, text: str) -> None:
+        """Tell the user something that is no data; silent with ``-q``."""
+        if not self.is_quiet:
+            complain(text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table. A column whose title begins with ``>`` is right-aligned."""
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if self.is_terminal:
+            _rich_table(columns, cells)
+        else:
+            _plain_table(columns, cells)
+
+
+def complain(text: str) -> None:
+    """Print one line on standard error, with the program's name before it."""
+    click.echo(f"snapfs: {one_line(text)}", err=True)
+
+
+def speaks_unicode() -> bool:
+    """Whether standard output can show more than ASCII."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return encoding.lower().replace("-", "") in ("utf8", "utf16", "utf32")
+
+
+def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    titles = [title.removeprefix(">") for title in columns]
+    widths = [
+        max([len(titles[n]), *(len(row[n]) for row in rows)])
+        for n in range(len(columns))
+    ]
+    lines = []
+    for row in [titles, *rows]:
+        cells = [
+            cell.rjust(width) if title.startswith(">") else cell.ljust(width)
+            for cell, width, title in zip(row, widths, columns, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    click.echo("\n".join(lines))
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in columns:
+        is_number = title.startswith(">")
+        table.add_column(
+            title.removeprefix(">"),
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+        )
+    for row in rows:
+        # Text would be read as markup: "[red]" is a fine name for a snapshot.
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    Console(highlight=False, emoji=False).print(table)
+
+
+def abandon_standard_output() -> None:
+    """Forget what is still buffered, once the reader of a pipe has gone.
+
+    Otherwise the interpreter complains about it while it exits (Python's signal
+    documentation, "Note on SIGPIPE").
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
