@@ -1,0 +1,53 @@
+"""Fixtures: both generations of containerd on snapfs, private to each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.containerd import Containerd, Generation, require_generation
+from support.images import image_layers, write_archive
+from support.sandbox import Sandbox
+from support.snapfs_program import PROXY_NAME, SnapfsProgram
+
+
+@pytest.fixture(params=["packaged", "built"])
+def generation(request: pytest.FixtureRequest) -> Generation:
+    """The distribution's containerd (1.6 in Debian 12), and the newest 2.x."""
+    return require_generation(request.param)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    if os.geteuid() != 0:
+        pytest.skip("a sandbox needs root")
+    with Sandbox() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's image: three layers that add, change, delete and hide."""
+    output = tmp_path_factory.mktemp("images") / "image.tar"
+    return write_archive(output, image_layers())
+
+
+@pytest.fixture
+def snapfs(generation: Generation, sandbox: Sandbox) -> Iterator[SnapfsProgram]:
+    """A running service; after the test, its store must be consistent."""
+    program = SnapfsProgram(sandbox)
+    program.serve()
+    yield program
+    assert program.records("check") == []
+
+
+@pytest.fixture
+def containerd(
+    sandbox: Sandbox, generation: Generation, snapfs: SnapfsProgram
+) -> Containerd:
+    """A running containerd with snapfs as its proxy snapshotter."""
+    toml = snapfs.containerd_toml(generation.version)
+    return Containerd(sandbox, generation, PROXY_NAME, toml)

@@ -1,0 +1,189 @@
+"""containerd runs real containers on snapfs snapshots, in two generations."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.containerd import Containerd, Generation
+from support.images import HELLO, IMAGE, chain_ids, image_layers
+from support.sandbox import Sandbox
+from support.snapfs_program import SnapfsProgram
+
+pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
+
+EDIT = """\
+echo changed >/srv/app/message
+rm /srv/app/data
+rm -r /srv/cache && mkdir /srv/cache && echo new >/srv/cache/fresh
+mv /srv/app/hello /srv/app/greet
+"""
+
+
+def test_a_container_sees_the_merged_layers(
+    containerd: Containerd, archive: Path
+) -> None:
+    containerd.import_image(archive)
+
+    greeting = containerd.run(IMAGE, "hello", options=("--rm",))
+    listing = containerd.run(
+        IMAGE, "list", "ls", "/srv/app", "/srv/cache", options=("--rm",)
+    )
+
+    assert greeting == HELLO
+    assert listing.split() == [
+        *("/srv/app:", "data", "hello", "latest", "message"),
+        *("/srv/cache:", "three"),
+    ]
+
+
+def test_layers_are_committed_under_their_chain_ids(
+    containerd: Containerd, archive: Path
+) -> None:
+    base, application, update = chain_ids(image_layers())
+
+    containerd.import_image(archive)
+
+    listed = {(row.key, row.parent, row.kind) for row in containerd.list_snapshots()}
+    assert listed == {
+        (base, "", "committed"),
+        (application, base, "committed"),
+        (update, application, "committed"),
+    }
+
+
+def test_an_import_that_the_client_unpacks_gives_the_same_snapshots(
+    containerd: Containerd, generation: Generation, archive: Path
+) -> None:
+    if not generation.is_2:
+        pytest.skip("before 2.0 the client unpacks every import")
+
+    containerd.import_image(archive, options=("--local",))
+
+    listed = {row.key for row in containerd.list_snapshots()}
+    assert listed == set(chain_ids(image_layers()))
+    assert containerd.run(IMAGE, "hello", options=("--rm",)) == HELLO
+
+
+def test_a_running_container_takes_more_commands(
+    containerd: Containerd, archive: Path
+) -> None:
+    containerd.import_image(archive)
+    containerd.run(IMAGE, "sleeper", "sleep", "1000", options=("--detach",))
+
+    containerd.execute("sleeper", "sh", "-c", "echo new >/srv/new; rm /srv/app/data")
+    seen = containerd.execute("sleeper", "sh", "-c", "cat /srv/new; ls /srv/app")
+
+    assert seen.split() == ["new", "hello", "latest", "message"]
+
+
+def test_two_containers_of_one_image_do_not_see_each_other(
+    containerd: Containerd, archive: Path
+) -> None:
+    containerd.import_image(archive)
+    containerd.run(IMAGE, "first", "sh", "-c", EDIT, options=("--rm",))
+
+    assert containerd.run(IMAGE, "second", options=("--rm",)) == HELLO
+
+
+def test_a_committed_container_keeps_its_changes_and_deletions(
+    containerd: Containerd, sandbox: Sandbox, archive: Path
+) -> None:
+    containerd.import_image(archive)
+    containerd.run(IMAGE, "editor", "sh", "-c", EDIT)
+
+    containerd.snapshots("commit", "edited", "editor")
+
+    target = sandbox.home / "look"
+    target.mkdir()
+    containerd.snapshots("view", "look", "edited")
+    sandbox.run("sh", "-c", containerd.snapshots("mounts", str(target), "look"))
+    seen = sandbox.run(
+        "sh", "-c", f"cd {target}/srv && ls -A app cache && cat app/*sage"
+    )
+    sandbox.run("umount", target)
+    assert seen.split() == [
+        *("app:", "greet", "latest", "message"),
+        *("cache:", "fresh"),
+        "changed",
+    ]
+
+
+def test_a_commit_can_be_the_parent_of_the_next_container(
+    containerd: Containerd, sandbox: Sandbox, archive: Path
+) -> None:
+    containerd.import_image(archive)
+    containerd.run(IMAGE, "editor", "sh", "-c", EDIT)
+    containerd.snapshots("commit", "edited", "editor")
+
+    containerd.snapshots("prepare", "next", "edited")
+
+    target = sandbox.home / "rootfs"
+    target.mkdir()
+    sandbox.run("sh", "-c", containerd.snapshots("mounts", str(target), "next"))
+    said = containerd.ctr(
+        *("run", "--rm", "--rootfs"),
+        *("--cgroup", f"{sandbox.cgroup}/next"),
+        *(str(target), "next-container", "/bin/sh", "/srv/app/greet"),
+    )
+    sandbox.run("umount", target)
+    assert said == "changed\n"
+
+
+def test_namespaces_hold_the_same_image_independently(
+    containerd: Containerd, archive: Path
+) -> None:
+    for namespace in ("one", "two"):
+        containerd.import_image(archive, namespace=namespace)
+        containerd.run(
+            *(IMAGE, "same-name", "sleep", "1000"),
+            options=("--detach",),
+            namespace=namespace,
+        )
+
+    containerd.execute("same-name", "rm", "/srv/app/data", namespace="one")
+    containerd.remove_everything("one")
+
+    assert containerd.list_snapshots("one") == []
+    assert "same-name" in {row.key for row in containerd.list_snapshots("two")}
+    seen = containerd.execute("same-name", "ls", "/srv/app", namespace="two")
+    assert seen.split() == ["data", "hello", "latest", "message"]
+
+
+def test_twenty_containers_start_at_once(
+    containerd: Containerd, snapfs: SnapfsProgram, archive: Path
+) -> None:
+    containerd.import_image(archive)
+    names = [f"many-{number}" for number in range(20)]
+
+    def start(name: str) -> str:
+        containerd.run(IMAGE, name, "sleep", "1000", options=("--detach",))
+        containerd.execute(name, "sh", "-c", f"echo {name} >/srv/app/message")
+        return containerd.execute(name, "/srv/app/hello")
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        answers = list(pool.map(start, names))
+
+    assert answers == [f"{name}\n" for name in names]
+    kinds = [row["kind"] for row in snapfs.records("ls")]
+    assert kinds.count("active") == len(names)
+
+
+def test_collections_do_not_disturb_containers_that_come_and_go(
+    containerd: Containerd, snapfs: SnapfsProgram, archive: Path
+) -> None:
+    containerd.import_image(archive)
+
+    def come_and_go(number: int) -> str:
+        return containerd.run(IMAGE, f"short-{number}", options=("--rm",))
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(come_and_go, number) for number in range(12)]
+        while not all(run.done() for run in runs):
+            containerd.collect_garbage()
+
+    assert [run.result() for run in runs] == [HELLO] * len(runs)
+    kinds = [row["kind"] for row in snapfs.records("ls")]
+    assert kinds == ["committed"] * 3
