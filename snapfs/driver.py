@@ -22,12 +22,24 @@ class Driver(Protocol):
         ...
 
     def mounts(self, stack: Stack) -> list[Mount]:
-        """Return the mounts that show ``stack``; at least one.
+        """Return the mounts that show ``stack``, in containerd's words; at least one.
 
         Raises:
             InvalidArgumentError: An identity mapping label cannot be read, or a
                 path cannot be expressed in mount options.
             ResourceExhaustedError: The chain is longer than whoever mounts it
                 can express.
+        """
+        ...
+
+    def local_mounts(self, stack: Stack) -> list[Mount]:
+        """Return the mounts for this project's own mounting, on this host.
+
+        They show the same as :meth:`mounts`, but neither the number of signs nor
+        the signs in a path limit them.
+
+        Raises:
+            InvalidArgumentError: An identity mapping label cannot be read.
+            ResourceExhaustedError: There are more layers than the kernel takes.
         """
         ...

@@ -1,6 +1,7 @@
 """The snapshot manager: the contract over metadata, directories and a driver."""
 
 from snapfs.manager.containerd_view import ContainerdSnapshotter
-from snapfs.manager.core import ManagerParts, SnapshotManager
+from snapfs.manager.core import SnapshotManager
+from snapfs.manager.parts import ManagerParts
 
 __all__ = ["ContainerdSnapshotter", "ManagerParts", "SnapshotManager"]

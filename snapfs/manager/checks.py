@@ -19,7 +19,7 @@ from snapfs.model import Finding, Garbage, Kind, Severity
 from snapfs.state.sidecar import read_sidecar
 
 if TYPE_CHECKING:
-    from snapfs.manager.core import ManagerParts
+    from snapfs.manager.parts import ManagerParts
 
 
 def check_store(

@@ -53,11 +53,11 @@ class ContainerdSnapshotter:
         for wanted in filter(None, (key, parent)):
             if self._is_hidden(wanted):
                 raise NotFoundError(f"snapshot {wanted!r} does not exist")
-        self._manager.commit_as(name, key, labels, parent)
+        self._manager.changes.commit(name, key, labels, parent)
 
     def remove(self, key: str) -> None:
         """See :meth:`snapfs.snapshotter.Snapshotter.remove`."""
-        self._manager.remove_as(key, _refuse_others)
+        self._manager.changes.remove(key, _refuse_others)
 
     def stat(self, key: str) -> Info:
         """See :meth:`snapfs.snapshotter.Snapshotter.stat`."""
@@ -94,7 +94,7 @@ class ContainerdSnapshotter:
     ) -> list[Mount]:
         if parent and self._is_hidden(parent):
             raise NotFoundError(f"parent snapshot {parent!r} does not exist")
-        return self._manager.create(kind, key, parent, labels, Owner.CONTAINERD)
+        return self._manager.changes.create(kind, key, parent, labels, Owner.CONTAINERD)
 
     def _get(self, key: str) -> Row:
         if self._is_hidden(key):

@@ -17,7 +17,7 @@ from snapfs.state import SidecarRecord
 from snapfs.state.sidecar import append_sidecar, read_sidecar
 
 if TYPE_CHECKING:
-    from snapfs.manager.core import ManagerParts
+    from snapfs.manager.parts import ManagerParts
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from snapfs.metadata import Row
 from snapfs.model import Kind, SnapshotDetails, Stack
 
 if TYPE_CHECKING:
-    from snapfs.manager.core import ManagerParts
+    from snapfs.manager.parts import ManagerParts
 
 
 def stack_of(parts: ManagerParts, row: Row) -> Stack:

@@ -2,7 +2,7 @@
 
 from snapfs.metadata.filters import parse_filters
 from snapfs.metadata.labels import checked_labels
-from snapfs.metadata.row import Row
+from snapfs.metadata.row import Row, committed_row
 from snapfs.metadata.store import MetadataStore
 
-__all__ = ["MetadataStore", "Row", "checked_labels", "parse_filters"]
+__all__ = ["MetadataStore", "Row", "checked_labels", "committed_row", "parse_filters"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from snapfs.model import Durability, Info, Kind, Owner, Usage
 
@@ -48,3 +49,29 @@ class Row:
     def kind(self) -> Kind:
         """View, active or committed."""
         return self.info.kind
+
+
+def committed_row(
+    old: Row,
+    name: str,
+    labels: Mapping[str, str],
+    parent: Row | None,
+    now_ns: int,
+    durability: Durability,
+) -> Row:
+    """Return the row that ``old`` becomes when it is committed as ``name``."""
+    return dataclasses.replace(
+        old,
+        info=Info(
+            name=name,
+            parent=parent.key if parent is not None else old.info.parent,
+            kind=Kind.COMMITTED,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            labels=labels,
+        ),
+        parent_id=parent.snapshot_id if parent is not None else old.parent_id,
+        durability=durability,
+        generation=old.generation + 1,
+        usage=None,
+    )

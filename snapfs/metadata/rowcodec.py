@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from snapfs.errors import DataLossError
 from snapfs.metadata.row import Row
 from snapfs.model import NO_LABELS, Durability, Info, Kind, Owner, Usage
 
@@ -28,6 +29,16 @@ COLUMNS: Final = (
     "index_generation",
     "usage_bytes",
     "usage_inodes",
+)
+
+SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608 - our own
+INSERT: Final = (
+    f"INSERT INTO snapshots ({', '.join(COLUMNS)})"  # noqa: S608 - our own constants
+    f" VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+UPDATE: Final = (
+    f"UPDATE snapshots SET {', '.join(f'{name} = ?' for name in COLUMNS)}"  # noqa: S608
+    " WHERE snapshot_id = ?"
 )
 
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
@@ -56,7 +67,7 @@ def encode_row(row: Row) -> tuple[object, ...]:
     )
 
 
-def decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
+def _decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
     """Return the row of the values of :data:`COLUMNS`.
 
     ``names`` maps each ``snapshot_id`` to its key, for the parents.
@@ -91,3 +102,20 @@ def decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
         index_generation=index_generation,
         usage=Usage(usage_bytes, usage_inodes) if usage_bytes is not None else None,
     )
+
+
+def decode_rows(stored: list[tuple[object, ...]], path: str) -> list[Row]:
+    """Return the rows of :data:`SELECT` from the database ``path``.
+
+    Parents are stored by number and told by name.
+
+    Raises:
+        DataLossError: One makes no sense.
+    """
+    names = {record[0]: record[1] for record in stored}
+    try:
+        return [_decode_row(record, names) for record in stored]
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataLossError(
+            f"{path} holds a row that makes no sense: {error}"
+        ) from error

@@ -105,6 +105,18 @@ def check_remove(index: SnapshotIndex, key: str) -> Row:
     return row
 
 
+def refuse_other_parent(row: Row, parent: Row | None) -> None:
+    """Refuse a parent that was removed, and its name given to another, meanwhile.
+
+    Raises:
+        NotFoundError: The parent that ``row`` was made on is gone.
+    """
+    if parent is not None and parent.snapshot_id != row.parent_id:
+        raise NotFoundError(
+            f"parent snapshot {parent.key!r} was removed; another has its name now"
+        )
+
+
 def _check_text(key: str) -> None:
     """Refuse what neither the database nor a sidecar can hold.
 

@@ -7,30 +7,27 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from snapfs.errors import DataLossError, NotFoundError, SnapfsError
-from snapfs.metadata import database, rules, schema
+from snapfs.errors import NotFoundError, SnapfsError
+from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.index import SnapshotIndex
 from snapfs.metadata.row import Row
-from snapfs.metadata.rowcodec import COLUMNS, decode_row, encode_row
-from snapfs.model import Durability, Info, Kind, Usage
+from snapfs.metadata.rowcodec import (
+    INSERT,
+    SELECT,
+    UPDATE,
+    decode_rows,
+    encode_row,
+)
+from snapfs.model import Usage
 
 _log = logging.getLogger(__name__)
 
 # Numbers are reserved in blocks, so that most snapshots need no extra write for
 # theirs. What is left of a block at the end is lost, never handed out again.
 _ID_BLOCK: Final = 64
-
-_INSERT: Final = (
-    f"INSERT INTO snapshots ({', '.join(COLUMNS)})"  # noqa: S608 - our own constants
-    f" VALUES ({', '.join('?' * len(COLUMNS))})"
-)
-_UPDATE: Final = (
-    f"UPDATE snapshots SET {', '.join(f'{name} = ?' for name in COLUMNS)}"  # noqa: S608
-    " WHERE snapshot_id = ?"
-)
 
 
 class MetadataStore:
@@ -48,13 +45,11 @@ class MetadataStore:
         with database.errors_of(path):
             self._next_id = schema.read_number(connection, "next_id", path)
             self._was_clean = schema.read_value(connection, "clean") == "1"
-            stored = connection.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608
-            ).fetchall()
+            stored = connection.execute(SELECT).fetchall()
         self._reserved_to = self._next_id
         self._is_dirty = False
         self._needs_recovery = False
-        self._index = SnapshotIndex(_linked(stored, path))
+        self._index = SnapshotIndex(decode_rows(stored, path))
 
     @classmethod
     def create(cls, path: str, store_id: str) -> MetadataStore:
@@ -196,9 +191,9 @@ class MetadataStore:
         """
         with self._lock:
             parent = rules.check_create(self._index, row.key, row.info.parent)
-            _refuse_other_parent(row, parent)
+            rules.refuse_other_parent(row, parent)
             with database.transaction(self._connection, self._path):
-                self._connection.execute(_INSERT, encode_row(row))
+                self._connection.execute(INSERT, encode_row(row))
             self._index.add(row)
 
     def commit(self, old: Row, new: Row) -> None:
@@ -214,7 +209,7 @@ class MetadataStore:
             _row, parent = rules.check_commit(
                 self._index, new.key, old.key, new.info.parent
             )
-            _refuse_other_parent(new, parent)
+            rules.refuse_other_parent(new, parent)
             self._write(old, new)
 
     def replace(self, old: Row, new: Row) -> None:
@@ -289,27 +284,12 @@ class MetadataStore:
 
     def integrity_errors(self) -> list[str]:
         """Return what SQLite's own check finds wrong, and differences to memory."""
-        errors: list[str] = []
-        try:
-            with self._lock, database.errors_of(self._path):
-                answers = self._connection.execute("PRAGMA quick_check").fetchall()
-                errors += [str(text) for (text,) in answers if text != "ok"]
-                broken = self._connection.execute("PRAGMA foreign_key_check").fetchall()
-                stored = self._connection.execute(
-                    f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608
-                ).fetchall()
-                in_memory = {row.snapshot_id: row for row in self._index.rows()}
-            on_disk = {row.snapshot_id: row for row in _linked(stored, self._path)}
-        except DataLossError as error:  # too damaged to go on: that is a finding too
-            return [*errors, str(error)]
-        errors += [f"row {row[1]} names a parent that does not exist" for row in broken]
-        if in_memory != on_disk:
-            errors.append("the database differs from what this process holds in memory")
-        return errors
+        with self._lock:
+            return integrity.errors(self._connection, self._path, self._index)
 
     def _write(self, old: Row, new: Row) -> None:
         with database.transaction(self._connection, self._path):
-            self._connection.execute(_UPDATE, (*encode_row(new), old.snapshot_id))
+            self._connection.execute(UPDATE, (*encode_row(new), old.snapshot_id))
         self._index.replace(old, new)
 
     def _set_clean(self, *, clean: bool) -> None:
@@ -317,52 +297,3 @@ class MetadataStore:
             schema.write_value(self._connection, "clean", "1" if clean else "0")
             if clean:  # what is left of the block was never given to anything
                 schema.write_value(self._connection, "next_id", str(self._next_id))
-
-
-def committed_row(
-    old: Row,
-    name: str,
-    labels: Mapping[str, str],
-    parent: Row | None,
-    now_ns: int,
-    durability: Durability,
-) -> Row:
-    """Return the row that ``old`` becomes when it is committed as ``name``."""
-    return dataclasses.replace(
-        old,
-        info=Info(
-            name=name,
-            parent=parent.key if parent is not None else old.info.parent,
-            kind=Kind.COMMITTED,
-            created_ns=now_ns,
-            updated_ns=now_ns,
-            labels=labels,
-        ),
-        parent_id=parent.snapshot_id if parent is not None else old.parent_id,
-        durability=durability,
-        generation=old.generation + 1,
-        usage=None,
-    )
-
-
-def _refuse_other_parent(row: Row, parent: Row | None) -> None:
-    """Refuse a parent that was removed, and its name given to another, meanwhile.
-
-    Raises:
-        NotFoundError: The parent that ``row`` was made on is gone.
-    """
-    if parent is not None and parent.snapshot_id != row.parent_id:
-        raise NotFoundError(
-            f"parent snapshot {parent.key!r} was removed; another has its name now"
-        )
-
-
-def _linked(stored: list[tuple[object, ...]], path: str) -> list[Row]:
-    """Decode rows; parents are stored by number and told by name."""
-    names = {record[0]: record[1] for record in stored}
-    try:
-        return [decode_row(record, names) for record in stored]
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataLossError(
-            f"{path} holds a row that makes no sense: {error}"
-        ) from error

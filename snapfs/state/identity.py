@@ -38,6 +38,10 @@ _OURS: Final = frozenset(
 )
 
 
+# Directories in which something is tried or bound; a kill leaves them behind.
+SCRATCH_PREFIX: Final = ".snapfs-"
+
+
 class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``store.json``.
 
@@ -93,11 +97,13 @@ def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity
         _check_header(paths, msgspec.json.decode(content, type=_Header))
         identity = msgspec.json.decode(content, type=StoreIdentity)
     except msgspec.MsgspecError as error:
-        raise DataLossError(f"{paths.identity} is damaged: {error}") from error
+        raise DataLossError(
+            f"{paths.identity} is damaged ({error}); restore it from a backup"
+        ) from error
     if identity.xattr_prefix not in ("trusted.", "user."):
         raise DataLossError(
             f"{paths.identity} is damaged: unknown xattr prefix"
-            f" {identity.xattr_prefix!r}"
+            f" {identity.xattr_prefix!r}; restore it from a backup"
         )
     return identity, False
 
@@ -121,7 +127,8 @@ def _check_header(paths: StatePaths, header: _Header) -> None:
         )
     if header.version < 1:
         raise DataLossError(
-            f"{paths.identity} is damaged: there was no version {header.version}"
+            f"{paths.identity} is damaged: there was no version {header.version};"
+            " restore it from a backup"
         )
 
 
@@ -133,7 +140,9 @@ def _refuse_foreign_directory(paths: StatePaths) -> None:
             f"{paths.identity} is missing but {paths.snapshots} is not empty;"
             " restore store.json from a backup"
         )
-    foreign = sorted(names - _OURS)
+    foreign = sorted(
+        name for name in names - _OURS if not name.startswith(SCRATCH_PREFIX)
+    )
     if foreign:
         raise InvalidArgumentError(
             f"{paths.root} is not empty and no snapfs store (it holds"

@@ -42,6 +42,7 @@ class DirectoryReserve:
         self._paths = paths
         self._allocate_id = allocate_id
         self._size = size
+        self._batch = max(1, size // 4)
         self._ready: deque[int] = deque()
         self._wanted = threading.Event()
         self._closing = False
@@ -107,27 +108,44 @@ class DirectoryReserve:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                while len(self._ready) < self._size and not self._closing:
-                    self._ready.append(self._make())
+                while self._is_wanted():
+                    self._ready.extend(self._make(self._batch))
             except (OSError, SnapfsError) as error:
                 # A full disk, most likely: the next prepare says so to its caller,
                 # and the next take tries again.
                 _log.warning("the reserve cannot be filled: %s", error)
 
-    def _make(self) -> int:
-        snapshot_id = self._allocate_id()
-        path = self._paths.reserved(snapshot_id)
-        os.mkdir(path, 0o700)
-        try:
-            with open_directory(path) as descriptor:
-                make_content_directories(descriptor, with_work=True, fs_owner=None)
-                create_blank_sidecar(descriptor)
-                os.fsync(descriptor)
-            sync_directory(self._paths.reserve)
-        except OSError:
-            self._remove(snapshot_id)
-            raise
-        return snapshot_id
+    def _is_wanted(self) -> bool:
+        return not self._closing and self._size - len(self._ready) >= self._batch
+
+    def _make(self, count: int) -> list[int]:
+        """Make ``count`` directories; all are on disk on return.
+
+        Together they cost one commit of the journal: the first fsync finds all of
+        them made and written, those that follow have nothing left to commit.
+        """
+        made: list[int] = []
+        with contextlib.ExitStack() as open_files:
+            try:
+                descriptors = []
+                for _ in range(count):
+                    snapshot_id = self._allocate_id()
+                    made.append(snapshot_id)
+                    path = self._paths.reserved(snapshot_id)
+                    os.mkdir(path, 0o700)
+                    directory = open_files.enter_context(open_directory(path))
+                    make_content_directories(directory, with_work=True, fs_owner=None)
+                    sidecar = create_blank_sidecar(directory)
+                    open_files.callback(os.close, sidecar)
+                    descriptors += [sidecar, directory]
+                for descriptor in descriptors:
+                    os.fsync(descriptor)
+                sync_directory(self._paths.reserve)
+            except (OSError, SnapfsError):
+                for snapshot_id in made:
+                    self._remove(snapshot_id)
+                raise
+        return made
 
     def _remove(self, snapshot_id: int) -> None:
         path = self._paths.reserved(snapshot_id)

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from snapfs.metadata import MetadataStore, Row
-from snapfs.metadata.store import committed_row
+from snapfs.metadata import MetadataStore, Row, committed_row
 from snapfs.model import Durability, Info, Kind, Owner
 
 STORE_ID = "7b1e0e9c-4d36-4b9a-9d0e-3c1c8f3f7a11"

@@ -51,6 +51,9 @@ class FakeDriver:
             options.append(f"workdir={stack.workdir}")
         return [Mount("fake", "fake", options=tuple(options))]
 
+    def local_mounts(self, stack: Stack) -> list[Mount]:
+        return self.mounts(stack)
+
 
 @contextlib.contextmanager
 def opened_store(

@@ -61,7 +61,7 @@ def test_closing_waits_for_a_verb_that_is_at_work(root: Path) -> None:
         preparing.start()
         entered.wait()
         closing.start()
-        while not store._gate._is_shut:
+        while not store.changes.gate._is_shut:
             pass
         assert closing.is_alive()
 

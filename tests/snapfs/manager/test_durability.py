@@ -34,7 +34,7 @@ def test_data_is_synced_before_the_row_changes(
     root: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
 ) -> None:
     log = SyncLog()
-    monkeypatch.setattr("snapfs.manager.core.syncfs", log)
+    monkeypatch.setattr("snapfs.manager.changes.syncfs", log)
     with opened_store(root, durability=durability) as store:
         log.store = store
         store.prepare("a")
@@ -50,7 +50,7 @@ def test_without_durability_nothing_is_synced(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = SyncLog()
-    monkeypatch.setattr("snapfs.manager.core.syncfs", log)
+    monkeypatch.setattr("snapfs.manager.changes.syncfs", log)
     with opened_store(root, durability=Durability.NONE) as store:
         log.store = store
         commit_layer(store, "c")
@@ -65,7 +65,7 @@ def test_a_commit_whose_data_cannot_be_synced_changes_nothing(
     def fail(_descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("snapfs.manager.core.syncfs", fail)
+    monkeypatch.setattr("snapfs.manager.changes.syncfs", fail)
     with opened_store(root, durability=Durability.LAYER) as store:
         store.prepare("a")
 

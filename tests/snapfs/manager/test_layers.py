@@ -63,13 +63,13 @@ def test_browsing_takes_both_directories_or_none(
 
 def change_row(store: SnapshotManager, key: str, **changes: object) -> None:
     """Change what only other parts of snapfs set, in row and sidecar alike."""
-    with store._changing(key) as old:
+    with store.changes._changing(key) as old:
         new = dataclasses.replace(
             old,
             generation=old.generation + 1,
             **changes,  # type: ignore[arg-type]  # a test's shorthand
         )
-        with store._recorded(old, new):
+        with store.changes._recorded(old, new):
             store.metadata.replace(old, new)
 
 

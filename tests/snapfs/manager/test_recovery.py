@@ -79,6 +79,22 @@ def test_directories_without_rows_are_discarded(root: Path) -> None:
         assert len(store.reclaim()) == 3
 
 
+def test_a_directory_whose_way_out_of_the_reserve_was_lost_is_put_back(
+    root: Path,
+) -> None:
+    # The rename is not synced: after a power cut the row may be there without it.
+    with opened_store(root, reserve_size=1) as store:
+        commit_layer(store, "c", file="content")
+        directory = Path(store.details("c").directory)
+    directory.rename(root / "reserve" / directory.name)
+    (root / "reserve/1/fs").mkdir(parents=True, exist_ok=True)
+
+    with opened_store(root) as store:
+        assert store.check() == []
+        assert (fs_of(store, "c") / "file").read_text() == "content"
+        assert os.listdir(root / "reserve") == []
+
+
 def test_files_of_others_stay(root: Path) -> None:
     with opened_store(root):
         pass

@@ -1,0 +1,58 @@
+"""What a manager is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from snapfs.driver import Driver
+from snapfs.errors import (
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from snapfs.metadata import MetadataStore, Row
+from snapfs.model import Durability, Mount, Owner, Stack
+from snapfs.state import SnapshotDirectories, StatePaths, StoreIdentity
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ManagerParts:
+    """The parts of one store; ``assembly`` wires them.
+
+    Attributes:
+        drivers: By the name that is stored with each snapshot.
+        driver: The name of the one for new snapshots.
+    """
+
+    paths: StatePaths
+    identity: StoreIdentity
+    metadata: MetadataStore
+    directories: SnapshotDirectories
+    drivers: Mapping[str, Driver]
+    driver: str
+    durability: Durability
+
+    def mounts(self, row: Row, stack: Stack, owner: Owner) -> list[Mount]:
+        """Return the mounts of ``stack`` for who will execute them.
+
+        containerd takes one string of options that must fit its page. Our own
+        mounting can take layers one by one, which older tools cannot: it gets that
+        form only where the other one does not do.
+
+        Raises:
+            UnavailableError: This host lacks the snapshot's driver.
+            SnapfsError: As :meth:`snapfs.driver.Driver.mounts`.
+        """
+        driver = self.drivers.get(row.driver)
+        if driver is None:
+            raise UnavailableError(
+                f"snapshot {row.key!r} was prepared with the driver {row.driver!r},"
+                " which this host does not have; run `snapfs doctor`"
+            )
+        try:
+            return driver.mounts(stack)
+        except (InvalidArgumentError, ResourceExhaustedError):
+            if owner is Owner.CONTAINERD:
+                raise
+            return driver.local_mounts(stack)
