@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
-from typing import Final, cast
+from collections.abc import Iterator
+from typing import Final
 
-import grpc
+from google.protobuf.message import DecodeError
 
 from snapfs.api.codes import Code, has_class_text
 from snapfs.api.methods import MAX_MESSAGE_BYTES, Method, RequestT, ResponseT
 from snapfs.errors import (
+    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     SnapfsError,
     UnavailableError,
 )
 from snapfs.remote.status import error_of
+from snapfs.rpc import RpcClient, RpcError
+from snapfs.rpc.client import RpcStream
 
 # unix(7): sun_path has 108 bytes, the last of which is the terminating NUL.
 _MAX_PATH_BYTES: Final = 107
-
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # A unix socket is never behind a proxy, whatever the environment says.
-    ("grpc.enable_http_proxy", 0),
-    # Two clients of one socket shall not share a connection: each closes its own.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A restarted server is found again soon; containerd's client waits up to 3 s.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
 
 
 class Channel:
@@ -63,12 +51,8 @@ class Channel:
         self._path = os.path.abspath(path)
         self._timeout_s = timeout_s
         self._cleanup = contextlib.ExitStack()
-        self._lock = threading.Lock()
         self._closed = False
-        target = urllib.parse.quote(os.fsencode(self._reachable()))
-        self._channel = grpc.insecure_channel(f"unix:{target}", options=_OPTIONS)
-        self._cleanup.callback(self._channel.close)
-        self._stubs: dict[str, object] = {}
+        self._client = RpcClient(self._reachable(), max_message_bytes=MAX_MESSAGE_BYTES)
 
     def call(self, method: Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Make one call, of a method that does not stream; return its response.
@@ -78,9 +62,12 @@ class Channel:
             UnavailableError: Nobody serves, or not in time.
             FailedPreconditionError: The channel is closed.
         """
-        stub = cast("Callable[..., ResponseT]", self._stub(method))
         with self._translated():
-            return stub(request, timeout=self._timeout_s)
+            return method.response.FromString(
+                self._client.call(
+                    method.path, request.SerializeToString(), self._timeout_s
+                )
+            )
 
     def stream(
         self,
@@ -98,65 +85,49 @@ class Channel:
         Raises:
             SnapfsError: As for :meth:`call`; later also by the iterator.
         """
-        stub = cast("Callable[..., grpc.Call]", self._stub(method))
         with self._translated():
-            call = stub(request, timeout=None if is_long else self._timeout_s)
-            first: ResponseT | None = next(call, None)
-        return self._responses(call, first)
+            answers = self._client.stream(
+                method.path,
+                request.SerializeToString(),
+                None if is_long else self._timeout_s,
+            )
+            first = next(answers, None)
+        return self._responses(method, answers, first)
 
     def close(self) -> None:
         """Break the connection; calls under way fail. A second call does nothing."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
+        self._client.close()
         self._cleanup.close()
 
     def _responses(
-        self, call: grpc.Call, response: ResponseT | None
+        self,
+        method: Method[RequestT, ResponseT],
+        answers: RpcStream,
+        answer: bytes | None,
     ) -> Iterator[ResponseT]:
-        try:
-            while response is not None:
+        with answers:
+            while answer is not None:
+                with self._translated():
+                    response = method.response.FromString(answer)
                 yield response
                 with self._translated():
-                    response = next(call, None)
-        finally:
-            call.cancel()  # does nothing to a call that is over
-
-    def _stub(self, method: Method[RequestT, ResponseT]) -> object:
-        with self._lock:
-            if self._closed:
-                raise FailedPreconditionError(
-                    f"the connection to {self._path} is closed"
-                )
-            stub = self._stubs.get(method.path)
-            if stub is None:
-                make = (
-                    self._channel.unary_stream
-                    if method.streams
-                    else self._channel.unary_unary
-                )
-                stub = self._stubs[method.path] = make(
-                    method.path,
-                    request_serializer=method.request.SerializeToString,
-                    response_deserializer=method.response.FromString,
-                )
-            return stub
+                    answer = next(answers, None)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except grpc.RpcError as error:
+        except RpcError as error:
             raise self._error_of(error) from error
-        except ValueError as error:
-            if not self._closed:
-                raise
-            raise FailedPreconditionError(
-                f"the connection to {self._path} was closed"
+        except DecodeError as error:
+            raise DataLossError(
+                f"an answer on {self._path} cannot be read: {error}"
             ) from error
 
-    def _error_of(self, error: grpc.RpcError) -> SnapfsError:
-        code = Code(error.code().value[0])
-        message = error.details() or ""
+    def _error_of(self, error: RpcError) -> SnapfsError:
+        code = Code(error.code)
+        message = error.message
         if self._closed:
             return FailedPreconditionError(f"the connection to {self._path} was closed")
         # Our server marks its own words with the class text; gRPC's have none.
@@ -173,18 +144,10 @@ class Channel:
         return error_of(code, message)
 
     def _reachable(self) -> str:
-        """Return a path to the socket that the kernel and grpcio both take.
-
-        The kernel has a limit; grpcio reads a comma as the end of an address.
-        """
-        directory, name = os.path.split(self._path)
-        if "," in name:
-            raise InvalidArgumentError(
-                f"{self._path!r}: a socket's name may not contain a comma"
-            )
-        is_short = len(os.fsencode(self._path)) <= _MAX_PATH_BYTES
-        if is_short and "," not in directory:
+        """Return a path to the socket that is short enough for the kernel."""
+        if len(os.fsencode(self._path)) <= _MAX_PATH_BYTES:
             return self._path
+        directory, name = os.path.split(self._path)
         try:
             descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:

@@ -2,8 +2,8 @@
 
 An endpoint is one method bound to what answers it. It parses, answers, serialises,
 writes the log and turns every error into a :class:`StatusError`; whoever carries the
-bytes (``server.py`` does with grpcio) only finds the endpoint by its path and sends
-what comes back. Endpoints keep no state: any number of threads may call one.
+bytes (``server.py`` does, with ``snapfs.rpc``) only finds the endpoint by its path
+and sends what comes back. Endpoints keep no state: any number of threads may call one.
 """
 
 from __future__ import annotations

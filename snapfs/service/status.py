@@ -26,6 +26,7 @@ from snapfs.errors import (
     UnimplementedError,
     UnsafeLayerError,
 )
+from snapfs.rpc import RpcError
 
 CODES: Final[Mapping[type[SnapfsError], Code]] = MappingProxyType(
     {
@@ -63,7 +64,7 @@ _HEAD_BYTES: Final = 1500
 _TAIL_BYTES: Final = 500
 
 
-class StatusError(Exception):
+class StatusError(RpcError):
     """How a call failed, ready to be sent.
 
     Attributes:
@@ -71,10 +72,7 @@ class StatusError(Exception):
         message: What the client reads.
     """
 
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
+    code: Code
 
 
 def status_of(error: Exception) -> StatusError:

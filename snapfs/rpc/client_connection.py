@@ -1,0 +1,297 @@
+"""A client's connection: calls become frames."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+from typing import Final
+
+from snapfs.rpc import frames
+from snapfs.rpc.client_stream import ClientStream
+from snapfs.rpc.connection import Connection
+from snapfs.rpc.frames import ConnectionFault, ErrorCode, Setting, StreamFault
+from snapfs.rpc.header_blocks import HeaderReader
+from snapfs.rpc.messages import prefixed
+from snapfs.rpc.request_encoder import RequestEncoder
+from snapfs.rpc.response_head import (
+    UnprocessedError,
+    error_of_reset,
+    parsed_response,
+)
+from snapfs.rpc.sending import send_data
+from snapfs.rpc.status import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    UNAVAILABLE,
+    RpcError,
+)
+
+_log = logging.getLogger(__name__)
+
+# Long before the numbers of streams run out (RFC 9113, 5.1.1) a new connection is due.
+_LAST_ID: Final = 1 << 30
+
+
+class ClientConnection(Connection[ClientStream]):
+    """One connection to a server, with a thread that reads from it.
+
+    Args:
+        sock: Connected.
+        max_message_bytes: The length of a message that is taken.
+        send_timeout_s: See :class:`~snapfs.rpc.connection.Connection`.
+    """
+
+    def __init__(
+        self, sock: socket.socket, *, max_message_bytes: int, send_timeout_s: float
+    ) -> None:
+        super().__init__(sock, send_timeout_s=send_timeout_s)
+        self._max_message_bytes = max_message_bytes
+        self._headers = HeaderReader(parsed_response)
+        self._encoder = RequestEncoder()
+        self._next_id = 1
+        self._max_streams = frames.MAX_31_BITS
+        self._closed_by = ""  # why no further call can be made
+        self._writer.send(
+            frames.PREFACE
+            + self._greeting(
+                {Setting.ENABLE_PUSH: 0, Setting.MAX_CONCURRENT_STREAMS: 0}
+            )
+        )
+        self._given_up: queue.SimpleQueue[ClientStream | None] = queue.SimpleQueue()
+        self._canceller: threading.Thread | None = None
+        self._thread = threading.Thread(
+            target=self._run, name="snapfs-rpc-client", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether further calls can be made."""
+        return not self._closed_by
+
+    def begin(
+        self, path: str, request: bytes, deadline: float | None, timeout_s: float | None
+    ) -> ClientStream:
+        """Send a request, waiting for windows and for the server if it must.
+
+        Raises:
+            RpcError: The call cannot be made, or not in time.
+        """
+        content = prefixed(request)
+        with self._table.lock:
+            self._wait_for_slot(deadline)
+            stream = ClientStream(self._next_id, self._max_message_bytes)
+            self._next_id += 2
+            self._table.add(stream)
+            block = self._encoder.encode(path, timeout_s)
+            wanted = min(len(content), frames.DEFAULT_FRAME_SIZE)
+            sent = self._table.grant(stream, wanted)
+            flags = frames.END_STREAM if sent == len(content) else 0
+            data = frames.frame(frames.HEADERS, frames.END_HEADERS, stream.id, block)
+            if sent:
+                data += frames.frame(frames.DATA, flags, stream.id, content[:sent])
+            self._writer.send(data)
+        if not flags:
+            self._send_rest(stream, content[sent:], deadline)
+        return stream
+
+    def cancel(self, stream: ClientStream) -> None:
+        """Give up a call, if it is not over."""
+        if self._table.end(stream):
+            self._writer.send(frames.rst_stream(stream.id, ErrorCode.CANCEL))
+
+    def cancel_soon(self, stream: ClientStream) -> None:
+        """Give up a call, from wherever: from a finaliser, too.
+
+        That may run in a thread that is in the middle of anything and holds any lock,
+        so that it must not take one; ``SimpleQueue.put`` is made for that. Nothing
+        happens unless ``expect_cancels`` was called before.
+        """
+        self._given_up.put(stream)
+
+    def expect_cancels(self) -> None:
+        """Have a thread that serves ``cancel_soon``."""
+        with self._table.lock:
+            if self._canceller is None and not self._closed_by:
+                self._canceller = threading.Thread(
+                    target=self._cancel_given_up, name="snapfs-rpc-cancel", daemon=True
+                )
+                self._canceller.start()
+
+    def take(self, stream: ClientStream, deadline: float | None) -> bytes | None:
+        """Wait for the next message of a call; return None after the last one.
+
+        Raises:
+            RpcError: The call failed, or ``deadline`` passed.
+        """
+        message = stream.next_message(deadline)
+        if message is not None:
+            growth = stream.growth_after(message)
+            if growth and not stream.is_over:
+                self._writer.send(frames.window_update(stream.id, growth))
+        return message
+
+    def close(self, reason: str) -> None:
+        """End the connection; calls under way fail with ``reason``."""
+        self._refuse_further(reason)
+        self._writer.send(frames.goaway(0, ErrorCode.NO_ERROR))
+        self._writer.shut_down()
+        self._thread.join()
+        if self._canceller is not None:
+            self._canceller.join()
+
+    def _run(self) -> None:
+        reason = "the server ended the connection"
+        try:
+            self._read_frames()
+        except ConnectionFault as fault:
+            reason = f"the server broke the protocol: {fault}"
+            self._writer.send(frames.goaway(0, fault.code, fault.message))
+        except OSError as error:
+            reason = f"the connection broke: {error.strerror}"
+        except Exception as error:  # noqa: BLE001 - logged; every call learns of it
+            _log.exception("the connection failed")
+            reason = f"unexpected {type(error).__name__}: {error}"
+        finally:
+            self._refuse_further(reason)
+            for stream in self._table.end_all():
+                stream.finish(RpcError(UNAVAILABLE, self._closed_by))
+            self._given_up.put(None)
+            self._writer.close()
+
+    def _cancel_given_up(self) -> None:
+        while (stream := self._given_up.get()) is not None:
+            self.cancel(stream)
+
+    def _refuse_further(self, reason: str) -> None:
+        with self._table.lock:
+            self._closed_by = self._closed_by or reason
+            self._table.changed.notify_all()
+
+    def _wait_for_slot(self, deadline: float | None) -> None:
+        """Wait until the server takes another stream (RFC 9113, 5.1.2)."""
+        while not self._closed_by and len(self._table) >= self._max_streams:
+            if not self._table.wait(deadline):
+                raise RpcError(DEADLINE_EXCEEDED, "too many calls are under way")
+        if self._closed_by:
+            raise UnprocessedError(UNAVAILABLE, self._closed_by)
+        if self._next_id >= _LAST_ID:
+            self._closed_by = "the connection has served its time"
+
+    def _send_rest(
+        self, stream: ClientStream, content: bytes, deadline: float | None
+    ) -> None:
+        """Send what did not fit; an answer that comes first is an answer."""
+        try:
+            is_sent = send_data(
+                self._table,
+                self._writer,
+                self._gauge,
+                stream,
+                content,
+                deadline=deadline,
+                ends=True,
+            )
+        except BaseException:
+            self.cancel(stream)
+            raise
+        if is_sent:
+            return
+        if stream.is_over:
+            # Nobody waits for the rest; the server shall not either.
+            self._writer.send(frames.rst_stream(stream.id, ErrorCode.CANCEL))
+            return
+        self.cancel(stream)
+        raise RpcError(DEADLINE_EXCEEDED, "the request could not be sent in time")
+
+    def _on_greeted(self) -> None:
+        """Nothing is due."""
+
+    def _after_read(self) -> None:
+        self._send_batch()
+        if self._closed_by and not len(self._table):
+            self._writer.shut_down()  # the server waits for that after its GOAWAY
+
+    def _on_setting(self, key: int, value: int) -> None:
+        super()._on_setting(key, value)
+        if key == Setting.HEADER_TABLE_SIZE:
+            self._encoder.set_table_size(value)
+        elif key == Setting.MAX_CONCURRENT_STREAMS:
+            self._max_streams = value
+            self._table.changed.notify_all()
+
+    def _on_headers(self, stream_id: int, block: bytes, *, ends: bool) -> None:
+        head = self._headers.read(block)
+        stream = self._open_stream(stream_id)
+        if stream is None or (head.is_informational and not ends):
+            return
+        if ends:
+            self._finish(stream, head.outcome())
+        elif stream.has_headers:
+            raise StreamFault(
+                stream_id, ErrorCode.PROTOCOL_ERROR, "trailers before the end"
+            )
+        elif error := head.error_of_headers():
+            self._finish(stream, error, is_ended=False)
+        stream.has_headers = True
+
+    def _on_data(
+        self, stream_id: int, content: bytes, size: int, *, ends: bool
+    ) -> None:
+        stream = self._open_stream(stream_id)
+        if stream is None:
+            return
+        if not stream.has_headers:
+            raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "DATA comes first")
+        self._gauge.credit()
+        try:
+            growth = stream.feed(content, size)
+        except RpcError as error:
+            self._finish(stream, error, is_ended=False)
+            return
+        if ends:
+            self._finish(stream, RpcError(INTERNAL, "the response has no trailers"))
+        elif growth:
+            self._batch.append(frames.window_update(stream_id, growth))
+
+    def _on_reset(self, stream_id: int, code: int) -> None:
+        stream = self._table.get(stream_id)
+        if stream is not None:
+            self._finish(stream, error_of_reset(code))
+
+    def _on_goaway(self, last_stream_id: int, code: int, message: str) -> None:
+        reason = f"the server is going away: {message or 'it gave no reason'}"
+        self._refuse_further(reason)
+        for stream in self._table.beyond(last_stream_id):
+            self._finish(stream, UnprocessedError(UNAVAILABLE, reason))
+        if code != ErrorCode.NO_ERROR:
+            _log.warning("%s (error %d)", reason, code)
+
+    def _is_idle(self, stream_id: int) -> bool:
+        return stream_id >= self._next_id or not stream_id & 1
+
+    def _fail_stream(self, fault: StreamFault) -> None:
+        self._batch.append(frames.rst_stream(fault.stream_id, fault.code))
+        stream = self._table.get(fault.stream_id)
+        if stream is not None:
+            self._finish(stream, RpcError(INTERNAL, str(fault)))
+
+    def _open_stream(self, stream_id: int) -> ClientStream | None:
+        """Return a stream; None: we gave it up, and the server may not know yet."""
+        if self._is_idle(stream_id):
+            raise ConnectionFault(
+                ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} was never opened"
+            )
+        return self._table.get(stream_id)
+
+    def _finish(
+        self, stream: ClientStream, outcome: RpcError | None, *, is_ended: bool = True
+    ) -> None:
+        """End a stream; a server that has not is told to."""
+        if self._table.end(stream):
+            if not is_ended:
+                self._batch.append(frames.rst_stream(stream.id, ErrorCode.CANCEL))
+            self._gauge.credit()
+            stream.finish(outcome)

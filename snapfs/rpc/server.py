@@ -1,0 +1,198 @@
+"""A gRPC server on a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from snapfs.rpc.calls import Handler, Peer, Route, StreamHandler
+from snapfs.rpc.messages import MAX_MESSAGE_BYTES
+from snapfs.rpc.server_connection import ServerConnection
+from snapfs.rpc.server_resources import ServerResources
+from snapfs.rpc.server_stream import Budget
+from snapfs.rpc.threads import ThreadPool
+
+_log = logging.getLogger(__name__)
+
+# containerd opens one connection, a command one each.
+MAX_CONNECTIONS: Final = 256
+
+# Streams that may be sent at a time; each has a thread as long as its reader likes.
+MAX_STREAMS: Final = 128
+
+# How long a peer may read nothing of what we have to send.
+_SEND_TIMEOUT_S: Final = 30.0
+
+# For requests that do not fit in a frame, of all clients together.
+_BUDGET_MESSAGES: Final = 16
+
+# Before the next try, when there was no file descriptor left for a connection.
+_ACCEPT_PAUSE_S: Final = 0.5
+
+# For threads that have nothing left to do to come to their end.
+_SETTLE_S: Final = 0.5
+
+# struct ucred, unix(7).
+_UCRED: Final = struct.Struct("=iII")
+
+
+class RpcServer:
+    """Serves calls from ``start`` to ``stop``.
+
+    Args:
+        sock: A unix socket that listens; the server closes it.
+        unary: The calls with one response, by path.
+        streams: The calls with a stream of responses, by path.
+        inline: Paths of ``unary`` that are answered on the connection's own thread:
+            the fastest way, for calls that never wait for anything.
+        workers: Threads for all other unary calls.
+        max_message_bytes: The length of a message in either direction.
+        max_connections: Further clients are turned away.
+        send_timeout_s: How long a client may read nothing while there is something
+            for it.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        unary: Mapping[str, Handler],
+        streams: Mapping[str, StreamHandler],
+        *,
+        inline: Collection[str] = (),
+        workers: int = 16,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
+        send_timeout_s: float = _SEND_TIMEOUT_S,
+    ) -> None:
+        self._sock = sock
+        routes = {
+            path: Route(unary=handler, is_inline=path in inline)
+            for path, handler in unary.items()
+        }
+        routes |= {path: Route(stream=handler) for path, handler in streams.items()}
+        self._resources = ServerResources(
+            routes=routes,
+            callers=ThreadPool("snapfs-call", workers),
+            streamers=ThreadPool("snapfs-stream", MAX_STREAMS),
+            budget=Budget(_BUDGET_MESSAGES * max_message_bytes),
+            max_message_bytes=max_message_bytes,
+            send_timeout_s=send_timeout_s,
+        )
+        self._max_connections = max_connections
+        self._lock = threading.Lock()
+        self._connections: dict[ServerConnection, threading.Thread] = {}
+        self._acceptor = threading.Thread(
+            target=self._accept, name="snapfs-accept", daemon=True
+        )
+        self._is_stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        self._acceptor.start()
+
+    def stop(self, grace_s: float = 10.0) -> bool:
+        """Refuse new calls, let those at work finish, end all connections.
+
+        Calls that run longer than ``grace_s`` lose their connection; Python cannot
+        end their threads. A second call waits likewise for what is left.
+
+        Returns:
+            Whether every call is over, abandoned ones included.
+        """
+        deadline = time.monotonic() + grace_s
+        self._stop_accepting()
+        with self._lock:
+            connections = dict(self._connections)
+        for connection in connections:
+            connection.begin_drain()
+        for connection in connections:
+            connection.finish_drain(deadline)
+        # What was queued for a connection that is gone is skipped, which takes no
+        # time; nor does it take a reader any to see that its connection is.
+        deadline = max(deadline, time.monotonic() + _SETTLE_S)
+        for thread in connections.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        is_over = not any(thread.is_alive() for thread in connections.values())
+        for pool in (self._resources.callers, self._resources.streamers):
+            is_over &= pool.stop(deadline)
+        return is_over
+
+    def _stop_accepting(self) -> None:
+        self._is_stopping.set()
+        if self._acceptor.ident is not None:
+            # Closing would not wake the acceptor; this does (unix(7) has no word for
+            # it, accept(2) fails with EINVAL).
+            with contextlib.suppress(OSError):  # closed by an earlier call
+                self._sock.shutdown(socket.SHUT_RDWR)
+            self._acceptor.join()
+        self._sock.close()
+
+    def _accept(self) -> None:
+        while not self._is_stopping.is_set():
+            try:
+                self._welcome(self._sock.accept()[0])
+            except OSError as error:
+                if not self._is_stopping.is_set():
+                    _log.warning("no connection can be accepted: %s", error)
+                    self._is_stopping.wait(_ACCEPT_PAUSE_S)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        """Give a new client a thread, or turn it away."""
+        peer = _peer_of(sock)
+        with self._lock:
+            is_full = len(self._connections) >= self._max_connections
+        if is_full:
+            _log.warning(
+                "%s was turned away: there are %d connections already",
+                peer,
+                self._max_connections,
+            )
+            sock.close()
+            return
+        connection = ServerConnection(sock, peer, self._resources)
+        thread = threading.Thread(
+            target=self._serve, args=(connection,), name="snapfs-rpc", daemon=True
+        )
+        with self._lock:
+            self._connections[connection] = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            _log.exception("%s was turned away: no thread can be started", peer)
+            with self._lock:
+                del self._connections[connection]
+            connection.close()
+
+    def _serve(self, connection: ServerConnection) -> None:
+        try:
+            connection.run()
+        finally:
+            with self._lock:
+                del self._connections[connection]
+
+
+def listen(path: str, *, backlog: int = 128) -> socket.socket:
+    """Return a unix socket that listens at ``path``, which must be free.
+
+    Raises:
+        OSError: It cannot be bound.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _peer_of(sock: socket.socket) -> Peer:
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return Peer(*_UCRED.unpack(raw))
