@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from snapfs.errors import DataLossError, NotFoundError
+from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.manager.gate import Gate
@@ -28,6 +28,7 @@ from snapfs.manager.update import updated_labels
 from snapfs.metadata import Row, checked_labels, committed_row
 from snapfs.model import Durability, Info, Kind, Mount, Owner, Usage
 from snapfs.overlay_format import mapped_root
+from snapfs.state import Ballast
 from snapfs.state.fsio import open_directory
 from snapfs.state.sidecar import append_sidecar
 from snapfs.syscalls import syncfs
@@ -47,6 +48,7 @@ class SnapshotChanges:
         self._paths = parts.paths
         self._reclaimer = reclaimer
         self._stripes = [threading.Lock() for _ in range(_LOCK_STRIPES)]
+        self._ballast = Ballast(parts.paths)
         self.gate = Gate()
 
     def create(
@@ -149,9 +151,14 @@ class SnapshotChanges:
         with self._changing(key) as row:
             refuse(row)
             self._metadata.check_remove(key)
-            self._metadata.mark_dirty()
             with self._reclaimer.in_flight(row.snapshot_id, row.layer_id):
-                self._metadata.remove(key)
+                try:
+                    self._remove_row(key)
+                except ResourceExhaustedError:
+                    if not self._ballast.drop():
+                        raise
+                    _log.warning("the disk is full; removing with the ballast's space")
+                    self._remove_row(key)
                 self._discard(row)
 
     def remember_usage(self, row: Row, usage: Usage) -> None:
@@ -232,6 +239,10 @@ class SnapshotChanges:
         """Refuse a rebase onto a chain that nobody could mount afterwards."""
         stack = views.stack_on(self._parts, row, parent)
         self._parts.mounts(row, stack, row.owner)
+
+    def _remove_row(self, key: str) -> None:
+        self._metadata.mark_dirty()
+        self._metadata.remove(key)
 
     def _discard(self, row: Row) -> None:
         """Put the directories that only the removed ``row`` needed into the trash.

@@ -6,15 +6,21 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
+from typing import Final
 
 from snapfs.errors import SnapfsError
 from snapfs.metadata import MetadataStore
 from snapfs.model import Garbage
-from snapfs.state import SnapshotDirectories, StatePaths
+from snapfs.state import Ballast, SnapshotDirectories, StatePaths
 from snapfs.worker import WorkerProcess
 
 _log = logging.getLogger(__name__)
+
+# So long no removal comes when a burst is over; so long it may last.
+_QUIET_S: Final = 0.2
+_LONGEST_WAIT_S: Final = 5.0
 
 
 class Reclaimer:
@@ -37,6 +43,9 @@ class Reclaimer:
         self._directories = directories
         self._worker = WorkerProcess()
         self._lock = threading.Lock()
+        # The background and those who wait for the end take turns: what one is about
+        # to remove is not listed a second time by the other.
+        self._turn = threading.Lock()
         self._busy: set[int] = set()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -85,14 +94,16 @@ class Reclaimer:
         What cannot be removed is logged, stays, and is not in the answer.
         """
         reasons = {}
-        for item in self.orphans():
-            try:
-                self._directories.discard_entry(item.path)
-            except OSError as error:
-                _log.warning("cannot reclaim %s: %s", item.path, error)
-            else:
-                reasons[os.path.basename(item.path)] = item.reason
-        return self._empty_trash(reasons)
+        # In one turn: the background would report what it takes to nobody.
+        with self._turn:
+            for item in self.orphans():
+                try:
+                    self._directories.discard_entry(item.path)
+                except OSError as error:
+                    _log.warning("cannot reclaim %s: %s", item.path, error)
+                else:
+                    reasons[os.path.basename(item.path)] = item.reason
+            return self._empty_trash(reasons)
 
     def start(self) -> None:
         """Empty the trash in the background."""
@@ -110,7 +121,8 @@ class Reclaimer:
     def finish(self) -> None:
         """Wait until what was started is done."""
         if self._thread is not None:
-            self._empty_trash({})
+            with self._turn:
+                self._empty_trash({})
 
     def close(self) -> None:
         """Stop, in the middle of a removal if need be."""
@@ -125,15 +137,30 @@ class Reclaimer:
     def _serve(self) -> None:
         while True:
             self._wanted.wait()
-            self._wanted.clear()
+            self._let_burst_pass()
             if self._closing:
                 return
             try:
-                self._empty_trash({})
+                with self._turn:
+                    self._empty_trash({})
             except OSError as error:  # this thread must live to the next removal
                 _log.warning("cannot read the trash: %s", error)
 
+    def _let_burst_pass(self) -> None:
+        """Wait for the end of a burst of removals, if it comes soon.
+
+        A garbage collection removes many snapshots in a row, under a lock that
+        stops the node; reclaiming the first would slow down all the others.
+        """
+        deadline = time.monotonic() + _LONGEST_WAIT_S
+        while not self._closing and time.monotonic() < deadline:
+            self._wanted.clear()
+            if not self._wanted.wait(_QUIET_S):
+                return
+        self._wanted.clear()
+
     def _empty_trash(self, reasons: dict[str, str]) -> list[Garbage]:
+        """Remove what is in the trash; the caller holds the turn."""
         removed = []
         for name in self._directories.trash():
             if self._closing:
@@ -145,8 +172,11 @@ class Reclaimer:
                 if not self._closing:
                     _log.warning("cannot reclaim %s: %s", path, error)
                 continue
+            if not usage.inodes:
+                continue  # somebody else has removed it: none of ours to report
             reason = reasons.get(name, "its snapshot was removed")
             removed.append(Garbage(path, reason, usage))
+        Ballast(self._paths).take_on()  # a removal may have spent it
         return removed
 
     def _has_user(self, name: str) -> bool:

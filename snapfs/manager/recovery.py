@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snapfs.errors import DataLossError
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
-from snapfs.state import SidecarRecord
+from snapfs.state import Ballast, SidecarRecord
 from snapfs.state.sidecar import append_sidecar, read_sidecar
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def recover(parts: ManagerParts) -> None:
         ):
             _log.info("discarding snapshot directory %s: it has no row", name)
             _discard(parts, os.path.join(parts.paths.snapshots, name))
+    Ballast(parts.paths).take_on()
     if not parts.metadata.was_clean:
         _mend_sidecars(parts, parts.metadata.rows())
 

@@ -4,6 +4,7 @@
 besides :mod:`snapfs.metadata`, which keeps the database.
 """
 
+from snapfs.state.ballast import Ballast
 from snapfs.state.directories import SnapshotDirectories, SpaceLimiter
 from snapfs.state.identity import FORMAT_VERSION, StoreIdentity, open_identity
 from snapfs.state.lock import LockHolder, RootLock
@@ -13,6 +14,7 @@ from snapfs.state.sidecar import SidecarRecord
 
 __all__ = [
     "FORMAT_VERSION",
+    "Ballast",
     "DirectoryReserve",
     "LockHolder",
     "RootLock",

@@ -22,6 +22,7 @@ FORMAT_VERSION: Final = 1
 # What a creation that was cut short may have left; all of it is empty of snapshots.
 _OURS: Final = frozenset(
     {
+        "ballast",
         "lock",
         "lost+found",  # the root may be a filesystem of its own
         "metadata.db",

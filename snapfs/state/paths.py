@@ -52,6 +52,11 @@ class StatePaths:
         return os.path.join(self.root, "reserve")
 
     @property
+    def ballast(self) -> str:
+        """Blocks that are given up when a removal finds the disk full."""
+        return os.path.join(self.root, "ballast")
+
+    @property
     def trash(self) -> str:
         """Snapshot directories that nobody needs any more."""
         return os.path.join(self.root, "trash")

@@ -32,7 +32,6 @@ VERBS: dict[str, Call] = {
     "commit": lambda store: store.commit("new", "a"),
     "update": lambda store: store.update(Info("a", labels={"l": "2"})),
     "update-long": lambda store: store.update(Info("a", labels={"l": "x" * 4000})),
-    "remove": lambda store: store.remove("a"),
 }
 
 
@@ -42,7 +41,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     target = tmp_path / "disk"
     target.mkdir()
     if request.param == "tmpfs":
-        mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(target)]
     else:
         image = tmp_path / "image"
         with image.open("wb") as file:
@@ -78,6 +77,25 @@ def filled(disk: Path) -> Iterator[None]:
 def populate(store: SnapshotManager) -> None:
     commit_layer(store, "base", file="base")
     store.prepare("a", "base", {"l": "1"})
+
+
+def test_removals_on_a_full_disk_free_space_again(disk: Path) -> None:
+    with opened_store(disk / "store") as store:
+        populate(store)
+        for number in range(40):
+            store.prepare(f"more-{number}", "base")
+        with filled(disk):
+            for number in range(40):
+                store.remove(f"more-{number}")
+            store.remove("a")
+
+            assert store.check() == []
+        store.reclaim()
+
+        assert os.stat(disk / "store" / "ballast").st_blocks > 0
+    with opened_store(disk / "store") as store:
+        assert [info.name for info in store.walk()] == ["base"]
+        assert store.check() == []
 
 
 @pytest.mark.parametrize("name", VERBS)

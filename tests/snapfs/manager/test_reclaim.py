@@ -13,6 +13,7 @@ import pytest
 
 from snapfs.errors import AlreadyExistsError
 from snapfs.manager import SnapshotManager
+from snapfs.model import Garbage
 from snapfs.state import SidecarRecord, SnapshotDirectories
 from support.stores import commit_layer, fs_of, opened_store
 
@@ -72,6 +73,34 @@ def test_reclaiming_removes_every_orphan_and_says_why(
     assert os.listdir(root / "snapshots") == [
         os.path.basename(store.details("a").directory)
     ]
+
+
+def test_what_the_background_has_removed_is_not_reported_again(
+    store: SnapshotManager, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`snapfs cleanup` listed it with a size of 0 B."""
+    (root / "trash/9").mkdir()
+    listed, waits = threading.Event(), threading.Event()
+    trash = SnapshotDirectories.trash
+
+    def pause_once(directories: SnapshotDirectories) -> list[str]:
+        names = trash(directories)
+        if not listed.is_set():
+            listed.set()
+            waits.wait()
+        return names
+
+    monkeypatch.setattr(SnapshotDirectories, "trash", pause_once)
+    store.cleanup()
+    listed.wait()  # the background has taken its turn
+    found: list[Garbage] = []
+    asking = threading.Thread(target=lambda: found.extend(store.reclaim()))
+    asking.start()
+    waits.set()
+    asking.join()
+
+    assert found == []
+    assert os.listdir(root / "trash") == []
 
 
 def test_files_of_others_are_left_and_reported(root: Path) -> None:
