@@ -87,6 +87,9 @@ _OPEN_TREE_CLONE: Final = 0x1
 _IOPRIO_WHO_PROCESS: Final = 1
 _IOPRIO_CLASS_SHIFT: Final = 13
 
+# SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER (linux/fs.h).
+_WRITE_AND_WAIT: Final = 1 | 2 | 4
+
 # Since Linux 5.1 a new call has one number on every architecture (but alpha).
 _NUMBERS: Final = {
     "open_tree": 428,
@@ -241,6 +244,16 @@ def mount_setattr(
 def syncfs(fd: int) -> None:
     """Write the filesystem that holds ``fd`` to disk."""
     _checked(_libc.syncfs(fd))
+
+
+def write_out(fd: int) -> None:
+    """Have all that was written to ``fd`` on its device, in the device's cache maybe.
+
+    sync_file_range(2) over the whole file, waiting. It sends no flush and writes no
+    metadata: see :func:`snapfs.state.fsio.settle_with_next_sync` before using it.
+    """
+    size = ctypes.c_int64(0)  # both from 0 and to the end: off64_t, not int
+    _checked(_libc.sync_file_range(fd, size, size, _WRITE_AND_WAIT))
 
 
 def renameat2(

@@ -22,7 +22,7 @@ import msgspec
 
 from snapfs.errors import DataLossError
 from snapfs.model import Durability, Kind, Owner
-from snapfs.state.fsio import replace_file, write_all
+from snapfs.state.fsio import replace_file, settle_with_next_sync, write_all
 
 SIDECAR_NAME: Final = "snapshot.log"
 SIDECAR_BLOCK: Final = 4096
@@ -85,7 +85,9 @@ def create_blank_sidecar(directory_fd: int) -> int:
 
 
 def fill_sidecar(directory: str, record: SidecarRecord) -> bool:
-    """Write ``record`` into the blank sidecar in ``directory``, on disk on return.
+    """Write ``record`` into the blank sidecar in ``directory``.
+
+    It is on disk after the next sync on its filesystem: that of the row.
 
     Returns:
         Whether it fits: where it does not, nothing has been written.
@@ -97,16 +99,17 @@ def fill_sidecar(directory: str, record: SidecarRecord) -> bool:
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         write_all(descriptor, line, 0)
-        os.fdatasync(descriptor)
+        settle_with_next_sync(descriptor)
     finally:
         os.close(descriptor)
     return True
 
 
 def append_sidecar(directory: str, record: SidecarRecord) -> None:
-    """Add ``record`` to the sidecar in ``directory``, on disk on return.
+    """Add ``record`` to the sidecar in ``directory``.
 
-    A sidecar that is missing or holds no intact line is made anew.
+    It is on disk after the next sync on its filesystem: that of the row. A sidecar
+    that is missing or holds no intact line is made anew.
     """
     path = os.path.join(directory, SIDECAR_NAME)
     line = _line(record)
@@ -120,7 +123,7 @@ def append_sidecar(directory: str, record: SidecarRecord) -> None:
         end = _end_of_lines(content)
         if end + len(line) <= len(content):
             write_all(descriptor, line, end)
-            os.fdatasync(descriptor)
+            settle_with_next_sync(descriptor)
             return
     finally:
         os.close(descriptor)

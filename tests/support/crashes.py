@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from snapfs import syscalls
+
 # What changes a disk. The order of these calls is what a crash can cut anywhere.
 STEPS: Final = (
     *("mkdir", "rename", "unlink", "rmdir", "open", "chmod", "chown", "ftruncate"),
@@ -38,6 +40,7 @@ def arm(countdown: Countdown) -> None:
     """Count every step that this process takes from now on, for good."""
     for name in STEPS:
         setattr(os, name, _counted(countdown, getattr(os, name)))
+    syscalls.write_out = _counted(countdown, syscalls.write_out)  # type: ignore[assignment]  # fits
     connect = sqlite3.connect
 
     class CountedConnection(sqlite3.Connection):

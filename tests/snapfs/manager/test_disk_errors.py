@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from snapfs.errors import (
 from snapfs.manager import SnapshotManager
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.model import Info
+from snapfs.state.fsio import settle_with_next_sync
 from snapfs.state.sidecar import append_sidecar, read_sidecar
 from support.stores import commit_layer, fs_of, opened_store
 
@@ -53,7 +55,7 @@ def test_a_prepare_that_fails_leaves_nothing(
         store.prepare("a")
 
 
-@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+@pytest.mark.parametrize("call", ["pwrite", "settle"])
 @pytest.mark.parametrize(("number", "error"), FAILURES)
 def test_a_change_that_fails_is_undone(
     root: Path,
@@ -62,7 +64,7 @@ def test_a_change_that_fails_is_undone(
     number: int,
     error: type[SnapfsError],
 ) -> None:
-    # The words may be in the file although their fdatasync(2) failed.
+    # The words may be in the file although writing them out failed.
     with opened_store(root) as store:
         store.prepare("a", labels={"l": "1"})
         before = store.stat("a")
@@ -88,7 +90,7 @@ def test_what_could_not_be_undone_is_mended_at_the_next_opening(
     with opened_store(root) as store:
         store.prepare("a")
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fdatasync", raising(errno.EIO))
+            patch.setattr(SETTLE, raising(errno.EIO))
             with pytest.raises(DataLossError):
                 store.update(Info("a", labels={"l": "2"}))
         record = read_sidecar(store.details("a").directory)
@@ -142,6 +144,9 @@ def test_a_parent_without_its_directory_is_damage(root: Path) -> None:
             store.prepare("a", "base")
 
 
+SETTLE = "snapfs.state.sidecar.settle_with_next_sync"
+
+
 def raising(number: int) -> object:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -151,16 +156,16 @@ def raising(number: int) -> object:
 
 def fail_once(patch: pytest.MonkeyPatch, call: str, number: int) -> None:
     """Let the next call fail; later ones, for undoing it, succeed."""
-    original = getattr(os, call)
+    original: Callable[..., object] = getattr(os, call, settle_with_next_sync)
     failed = False
 
     def fail(*args: object, **kwargs: object) -> object:
         nonlocal failed
         if not failed:
             failed = True
-            if call in ("fdatasync", "fsync"):
+            if call in ("settle", "fsync"):
                 original(*args, **kwargs)
             raise OSError(number, os.strerror(number))
         return original(*args, **kwargs)
 
-    patch.setattr(os, call, fail)
+    patch.setattr(SETTLE if call == "settle" else f"os.{call}", fail)
