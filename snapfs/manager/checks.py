@@ -72,19 +72,6 @@ def _check_relations(rows: Sequence[Row]) -> Iterator[Finding]:
                 row.key,
                 f"its parent {parent.key!r} is {parent.kind}",
             )
-        elif _is_own_ancestor(row, by_id):
-            yield _error("parent-cycle", row.key, "it is its own ancestor")
-
-
-def _is_own_ancestor(row: Row, by_id: dict[int, Row]) -> bool:
-    seen = {row.snapshot_id}
-    current = by_id.get(row.parent_id)
-    while current is not None:
-        if current.snapshot_id in seen:
-            return True
-        seen.add(current.snapshot_id)
-        current = by_id.get(current.parent_id)
-    return False
 
 
 def _check_directory(parts: ManagerParts, row: Row) -> Iterator[Finding]:

@@ -110,12 +110,32 @@ def decode_rows(stored: list[tuple[object, ...]], path: str) -> list[Row]:
     Parents are stored by number and told by name.
 
     Raises:
-        DataLossError: One makes no sense.
+        DataLossError: One makes no sense, or is its own ancestor.
     """
     names = {record[0]: record[1] for record in stored}
     try:
-        return [_decode_row(record, names) for record in stored]
+        rows = [_decode_row(record, names) for record in stored]
     except (KeyError, ValueError, TypeError) as error:
         raise DataLossError(
             f"{path} holds a row that makes no sense: {error}"
         ) from error
+    _refuse_cycles(rows, path)
+    return rows
+
+
+def _refuse_cycles(rows: list[Row], path: str) -> None:
+    """Refuse what no sequence of verbs can make and what would never end a walk."""
+    parents = {row.snapshot_id: row.parent_id for row in rows}
+    settled = {0}  # these lead to a snapshot without a parent
+    for row in rows:
+        chain: set[int] = set()
+        number = row.snapshot_id
+        while number not in settled:
+            if number in chain:
+                raise DataLossError(
+                    f"{path} holds a row that makes no sense: the parents of"
+                    f" {row.key!r} go round in a circle"
+                )
+            chain.add(number)
+            number = parents[number]
+        settled |= chain

@@ -84,6 +84,19 @@ def run_sql(*statements: str) -> Callable[[Path], None]:
     ("damage", "error"),
     [
         pytest.param(truncate(0), DataLossError, id="empty"),
+        pytest.param(
+            run_sql("UPDATE snapshots SET parent_id = 5 WHERE snapshot_id = 5"),
+            DataLossError,
+            id="its-own-parent",
+        ),
+        pytest.param(
+            run_sql(
+                "UPDATE snapshots SET parent_id = 6 WHERE snapshot_id = 5",
+                "UPDATE snapshots SET parent_id = 5 WHERE snapshot_id = 6",
+            ),
+            DataLossError,
+            id="parents-in-a-circle",
+        ),
         pytest.param(truncate(10), DataLossError, id="cut-in-the-magic"),
         pytest.param(truncate(50), DataLossError, id="cut-in-the-header"),
         pytest.param(truncate(PAGE), DataLossError, id="cut-after-the-first-page"),
