@@ -69,6 +69,16 @@ def check_storage(root: str, prefix: str) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # A store on a full disk must still open, so that snapshots can go.
             return
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise PermissionDeniedError(
+                f"{root!r} cannot be written ({error.strerror}); run as its owner, or"
+                " choose another root"
+            ) from error
+        if error.errno == errno.ENOENT and os.path.isdir(root):
+            raise UnavailableError(  # /proc and its like
+                f"the filesystem of {root!r} lets nobody make directories; choose a"
+                " root on another one"
+            ) from error
         raise translate(error, f"cannot use {root!r} for snapshots") from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from snapfs.assembly.opening import own_store
 from snapfs.manager import ContainerdSnapshotter
+from snapfs.state import StatePaths
 
 if TYPE_CHECKING:
     from snapfs.assembly.settings import ServeSettings
@@ -43,11 +44,15 @@ def serve(root: str | os.PathLike[str], settings: ServeSettings) -> None:
 def _serve(
     root: str | os.PathLike[str], settings: ServeSettings, signals: _StopSignals
 ) -> None:
-    # Here: gRPC is slow to load, and a command without a service needs none of it.
+    # Here: they are slow to load, and a command without a service needs neither.
     from snapfs.service.notify import Notifier
     from snapfs.service.server import Listener, Server
+    from snapfs.service.socket_path import refuse_address
 
     notifier = Notifier(settings.notify_socket)
+    # First what needs no store: a mistake in the address must not make one.
+    if not os.path.exists(StatePaths(os.path.abspath(root)).identity):
+        refuse_address(settings.address)
     store = own_store(root, settings.store)
     try:
         status = store.status()

@@ -21,7 +21,7 @@ from snapfs.state import StatePaths
     short_help="Tell which layer supplies a mounted path.",
     epilog=examples("snapfs blame /mnt/etc/passwd", "snapfs blame /mnt/gone"),
 )
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False))
 @pass_session
 def blame(session: Session, path: str) -> None:
     """Tell which layer of an overlay mount supplies PATH, or has removed it.
@@ -108,7 +108,7 @@ def _layers(entry: MountEntry, path: str, keys: Mapping[str, str]) -> OverlayLay
 def _keys(session: Session) -> dict[str, str]:
     """Return the key of each layer directory that belongs to the store."""
     if not os.path.exists(StatePaths(session.root).snapshots):
-        return {}  # opening the store would make one
+        return {}  # an overlay can be looked at without a store
     with session.store() as store:
         return {
             os.path.join(details.directory, "fs"): details.info.name

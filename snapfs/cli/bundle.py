@@ -23,7 +23,13 @@ from snapfs.cli.lazy import Command, examples
 from snapfs.cli.namespace import NamespaceRun, run_in_namespace, without_dashes
 from snapfs.cli.oci_config import ContainerProcess, runtime_config
 from snapfs.cli.session import Session, pass_session
-from snapfs.cli.what import Access, access_options, parse_access, resolve
+from snapfs.cli.what import (
+    Access,
+    access_options,
+    parse_access,
+    resolve,
+    throwaway_options,
+)
 from snapfs.errors import (
     AlreadyExistsError,
     PermissionDeniedError,
@@ -72,7 +78,7 @@ def _process_options(function: _Function) -> _Function:
     ),
 )
 @click.argument("what", type=KEY)
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=click.Path(readable=False))
 @click.option(
     "--terminal/--no-terminal", default=False, help="Whether it gets a terminal."
 )
@@ -133,7 +139,7 @@ def bundle(
     ),
     context_settings={"allow_interspersed_args": False},
 )
-@access_options
+@throwaway_options
 @_process_options
 @click.option(
     "--runtime", metavar="NAME", help="The runtime. Default: runc, else crun."

@@ -26,7 +26,7 @@ _config_file = click.option(
     "config_file",
     metavar="FILE",
     default="",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="The TOML file that 'snapfs serve --config' is given.",
 )
 

@@ -29,7 +29,7 @@ class KeyType(click.ParamType):  # type: ignore[type-arg]  # generic since 8.3
         library = Library()
         with (
             contextlib.suppress(SnapfsError, OSError),
-            library.open_store(root, "auto") as store,
+            library.open_store(root, "auto", False) as store,
         ):
             return [
                 CompletionItem(info.name, help=str(info.kind))

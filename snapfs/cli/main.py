@@ -54,7 +54,7 @@ class SnapfsGroup(LazyGroup):
 @click.option(
     "--root",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=click.Path(readable=False),
     help="The state directory. Default: $SNAPFS_ROOT, else /var/lib/snapfs (root) "
     "or $XDG_DATA_HOME/snapfs.",
 )
@@ -77,6 +77,8 @@ def cli(
     verbose: int,
 ) -> None:
     """Copy-on-write snapshots for containers."""
+    if root == "":
+        raise click.UsageError("--root is empty; name a directory", ctx)
     chosen, origin = (root, "--root") if root else default_root()
     is_default_driver = (
         ctx.get_parameter_source("driver") is click.core.ParameterSource.DEFAULT

@@ -25,7 +25,7 @@ from snapfs.errors import NotFoundError
     ),
 )
 @click.argument("what", type=KEY)
-@click.argument("target", type=click.Path())
+@click.argument("target", type=click.Path(readable=False))
 @access_options
 @pass_session
 def mount(

@@ -32,7 +32,7 @@ from snapfs.model import Durability
     "config_file",
     metavar="FILE",
     default="",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Settings in TOML; the command line and the environment come first.",
 )
 @click.option(

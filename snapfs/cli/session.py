@@ -22,10 +22,10 @@ SYSTEM_ROOT: Final = "/var/lib/snapfs"
 _SUGGESTION_LIMIT: Final = 1_000  # keys; difflib takes up to 0.2 ms for each
 
 
-def _open_store(root: str, driver: str) -> AbstractContextManager[Store]:
+def _open_store(root: str, driver: str, create: bool) -> AbstractContextManager[Store]:
     from snapfs.assembly import open_store
 
-    return open_store(root, driver=driver)
+    return open_store(root, driver=driver, create=create)
 
 
 def _serve(root: str, settings: ServeSettings) -> None:
@@ -55,7 +55,7 @@ def _probe_features(directory: str) -> Sequence[Feature]:
 class Library(NamedTuple):
     """The calls that commands make into the library; tests put fakes here."""
 
-    open_store: Callable[[str, str], AbstractContextManager[Store]] = _open_store
+    open_store: Callable[[str, str, bool], AbstractContextManager[Store]] = _open_store
     serve: Callable[[str, ServeSettings], None] = _serve
     mount_all: Callable[[Sequence[Mount], str], None] = _mount_all
     unmount: Callable[[str, bool], None] = _unmount
@@ -91,9 +91,15 @@ class Session:
         self.output = output
         self.library = library
 
-    def store(self) -> AbstractContextManager[Store]:
-        """Open the store, or talk to the process that owns it."""
-        return self.library.open_store(self.root, self.driver)
+    def store(self, *, create: bool = False) -> AbstractContextManager[Store]:
+        """Open the store, or talk to the process that owns it.
+
+        Only a command that puts something into the store has one made (``create``).
+
+        Raises:
+            NotFoundError: There is none, and none is to be made.
+        """
+        return self.library.open_store(self.root, self.driver, create)
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -10,7 +10,11 @@ from typing import Final, TypeAlias
 
 from snapfs.cli.lazy import did_you_mean
 from snapfs.cli.session import Session
-from snapfs.errors import InvalidArgumentError, NotFoundError
+from snapfs.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from snapfs.model import Durability
 
 DRIVERS: Final = ("auto", "kernel", "fuse")
@@ -112,6 +116,7 @@ def effective_settings(
 
     Raises:
         NotFoundError: There is no such file.
+        PermissionDeniedError: It cannot be read.
         InvalidArgumentError: The file is no TOML, names an unknown key or gives one
             a value that it cannot have.
     """
@@ -132,6 +137,7 @@ def read_config(path: str) -> dict[str, Value]:
 
     Raises:
         NotFoundError: There is no such file.
+        PermissionDeniedError: It cannot be read.
         InvalidArgumentError: It is no TOML, names an unknown key or gives one a
             value that it cannot have.
     """
@@ -140,8 +146,16 @@ def read_config(path: str) -> dict[str, Value]:
             document = tomllib.load(file)
     except FileNotFoundError as error:
         raise NotFoundError(f"configuration file {path!r} does not exist") from error
+    except PermissionError as error:
+        raise PermissionDeniedError(
+            f"configuration file {path!r} cannot be read: {error.strerror}"
+        ) from error
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"{path!r} is no configuration file: {error.strerror}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{path}: {error}") from error
+        raise InvalidArgumentError(f"{path} is no valid TOML: {error}") from error
     values: dict[str, Value] = {}
     for name, value in _flatten(document).items():
         parse = _PARSERS.get(name)

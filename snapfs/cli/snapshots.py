@@ -40,7 +40,7 @@ def prepare(session: Session, key: str, parent: str, labels: tuple[str, ...]) ->
     Prints the mounts that show PARENT's content and take writes; 'snapfs mount KEY
     TARGET --rw' mounts them.
     """
-    with session.store() as store, suggesting(store, parent):
+    with session.store(create=True) as store, suggesting(store, parent):
         made = store.prepare(key, parent, parse_labels(labels))
     print_mounts(session.output, key, made)
 
@@ -59,7 +59,7 @@ def view(session: Session, key: str, parent: str, labels: tuple[str, ...]) -> No
 
     To look at a committed snapshot no view is needed: 'snapfs mount NAME TARGET'.
     """
-    with session.store() as store, suggesting(store, parent):
+    with session.store(create=True) as store, suggesting(store, parent):
         made = store.view(key, parent, parse_labels(labels))
     print_mounts(session.output, key, made)
 

@@ -17,7 +17,7 @@ from snapfs.errors import FailedPreconditionError, UnavailableError
     short_help="Show the statistics of a mount.",
     epilog=examples("snapfs stats /mnt"),
 )
-@click.argument("target", type=click.Path())
+@click.argument("target", type=click.Path(readable=False))
 @pass_session
 def stats(session: Session, target: str) -> None:
     """Show the statistics of the mount at TARGET.

@@ -18,7 +18,7 @@ from snapfs.errors import FailedPreconditionError
     short_help="Unmount what is mounted at TARGET.",
     epilog=examples("snapfs umount /mnt", "snapfs umount --lazy /mnt"),
 )
-@click.argument("target", type=click.Path())
+@click.argument("target", type=click.Path(readable=False))
 @click.option(
     "--lazy",
     is_flag=True,

@@ -84,7 +84,20 @@ class MountPlan:
 
 
 def access_options(function: _Function) -> _Function:
-    """Add ``--ro``, ``--rw`` and ``--upper`` to a command."""
+    """Add ``--ro``, ``--rw`` and ``--upper`` to a command that is read-only without."""
+    return _with_options(
+        function, "Refuse writes; the default.", "Let the mounted tree be changed."
+    )
+
+
+def throwaway_options(function: _Function) -> _Function:
+    """Add the same to a command that may write and forgets it without."""
+    return _with_options(
+        function, "Refuse writes.", "Leave its changes in the active snapshot WHAT."
+    )
+
+
+def _with_options(function: _Function, ro_help: str, rw_help: str) -> _Function:
     for option in (
         click.option(
             "--upper",
@@ -93,12 +106,8 @@ def access_options(function: _Function) -> _Function:
             default="",
             help="Keep the changes in DIR (DIR/fs, DIR/work); implies --rw.",
         ),
-        click.option(
-            "--rw", "writable", is_flag=True, help="Let the mounted tree be changed."
-        ),
-        click.option(
-            "--ro", "read_only", is_flag=True, help="Refuse writes; the default."
-        ),
+        click.option("--rw", "writable", is_flag=True, help=rw_help),
+        click.option("--ro", "read_only", is_flag=True, help=ro_help),
     ):
         function = option(function)
     return function

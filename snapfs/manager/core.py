@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from snapfs.errors import FailedPreconditionError, NotFoundError
+from snapfs.errors import DataLossError, FailedPreconditionError, NotFoundError
 from snapfs.manager import checks, views
 from snapfs.manager.changes import SnapshotChanges
-from snapfs.manager.disk_errors import disk_errors
+from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.reclaim import Reclaimer
 from snapfs.metadata import MetadataStore, Row, parse_filters
@@ -108,8 +108,11 @@ class SnapshotManager:
             return row.usage
         with disk_errors(f"snapshot {key!r}"):
             usage = self._meter.measure(self._paths.fs(row.layer_id))
-        # Nothing at all, not even a root directory, is damage or a removal.
-        if row.kind is Kind.COMMITTED and usage.inodes:
+        if not usage.inodes:  # not even a root directory
+            self._metadata.get(key)  # removed meanwhile: that is all
+            path = self._paths.fs(row.layer_id)
+            raise DataLossError(f"snapshot {key!r}: {path} is gone; {DAMAGE_ADVICE}")
+        if row.kind is Kind.COMMITTED:
             self._changes.remember_usage(row, usage)
         return usage
 

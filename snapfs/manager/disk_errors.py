@@ -28,6 +28,17 @@ _CLASSES: Final[dict[int, type[SnapfsError]]] = {
     errno.EIO: DataLossError,
 }
 
+DAMAGE_ADVICE: Final = "`snapfs check` tells what is damaged"
+_SPACE_ADVICE: Final = "free some space"
+_ADVICE: Final = {
+    errno.EDQUOT: _SPACE_ADVICE,
+    errno.ENOSPC: _SPACE_ADVICE,
+    errno.EROFS: "mount it read-write",
+    errno.ENOENT: DAMAGE_ADVICE,
+    errno.ENOTDIR: DAMAGE_ADVICE,
+    errno.EIO: DAMAGE_ADVICE,
+}
+
 
 @contextlib.contextmanager
 def disk_errors(subject: str) -> Iterator[None]:
@@ -43,4 +54,6 @@ def disk_errors(subject: str) -> Iterator[None]:
         if error_class is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise error_class(f"{subject}: {error.strerror}{where}") from error
+        advice = _ADVICE.get(error.errno or 0)
+        way_out = f"; {advice}" if advice else ""
+        raise error_class(f"{subject}: {error.strerror}{where}{way_out}") from error

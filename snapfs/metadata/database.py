@@ -112,7 +112,7 @@ def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
         return DataLossError(f"{path} is damaged ({error}); restore it from a backup")
     # No space for the shared memory of the WAL: the only failure of its file.
     if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
-        return ResourceExhaustedError(f"no space left for {path}")
+        return ResourceExhaustedError(f"no space left for {path}; free some space")
     if code in _FORBIDDEN:
         return PermissionDeniedError(f"{path} cannot be written: {error}")
     if code == sqlite3.SQLITE_CANTOPEN:

@@ -26,12 +26,26 @@ from snapfs.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     PermissionDeniedError,
+    ResourceExhaustedError,
+    SnapfsError,
+    UnavailableError,
 )
 
 _log = logging.getLogger(__name__)
 
 # unix(7): sun_path has 108 bytes, the last of which is the terminating NUL.
 MAX_PATH_BYTES: Final = 107
+
+# What an error means for a place; any other: this host has no such place.
+_CLASSES: Final[dict[int, type[SnapfsError]]] = {
+    errno.EACCES: PermissionDeniedError,
+    errno.EPERM: PermissionDeniedError,
+    errno.EROFS: PermissionDeniedError,
+    errno.EEXIST: FailedPreconditionError,
+    errno.ENOTDIR: FailedPreconditionError,
+    errno.EDQUOT: ResourceExhaustedError,
+    errno.ENOSPC: ResourceExhaustedError,
+}
 
 # Others may pass through to sockets that let them in, but not list what is there.
 _DIRECTORY_MODE: Final = 0o711
@@ -58,6 +72,8 @@ class SocketPath:
         FailedPreconditionError: Another process listens there, or what is there is
             not a socket.
         PermissionDeniedError: The directory cannot be written.
+        ResourceExhaustedError: The disk is full.
+        UnavailableError: The directory cannot be made or used.
     """
 
     def __init__(
@@ -129,6 +145,29 @@ class SocketPath:
             _log.warning("socket %s is left behind: %s", self._address, error)
 
 
+def refuse_address(address: str) -> None:
+    """Raise what :class:`SocketPath` would for ``address``; make nothing.
+
+    For who wants to know before other work: the place may be taken afterwards.
+    """
+    _check_address(address, allow_long=False)
+    parent, name = os.path.split(address)
+    with _refusal_named(address):
+        try:
+            with _locked(parent) as parent_fd:
+                _refuse_taken(parent_fd, name, address)
+        except FileNotFoundError:
+            _refuse_closed(Path(parent))  # the place is still to be made
+
+
+def _refuse_closed(directory: Path) -> None:
+    """Refuse a place that this process may not make."""
+    while not directory.exists():
+        directory = directory.parent
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+
+
 def _check_address(address: str, *, allow_long: bool) -> None:
     if not os.path.isabs(address) or address.endswith("/") or "\0" in address:
         raise InvalidArgumentError(
@@ -153,13 +192,11 @@ def _make_directories(directory: Path) -> None:
 def _refusal_named(address: str) -> Iterator[None]:
     try:
         yield
-    except PermissionError as error:
-        raise PermissionDeniedError(
-            f"socket {address!r} cannot be made: {error.strerror}"
-        ) from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise FailedPreconditionError(
-            f"socket {address!r} cannot be made: {error.strerror}"
+    except OSError as error:
+        error_class = _CLASSES.get(error.errno or 0, UnavailableError)
+        raise error_class(
+            f"socket {address!r} cannot be made: {error.strerror}; choose another"
+            " --address"
         ) from error
 
 
@@ -176,10 +213,19 @@ def _locked(directory: str) -> Iterator[int]:
 
 def _clear_place(parent_fd: int, name: str, address: str) -> None:
     """Remove a socket that nobody listens on; refuse anything else that is there."""
-    try:
-        status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return
+    with contextlib.suppress(FileNotFoundError):  # nothing is there
+        _refuse_taken(parent_fd, name, address)
+        os.unlink(name, dir_fd=parent_fd)
+
+
+def _refuse_taken(parent_fd: int, name: str, address: str) -> None:
+    """Refuse anything but a socket that nobody listens on.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        FailedPreconditionError: Something else is.
+    """
+    status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
     if not stat.S_ISSOCK(status.st_mode):
         raise FailedPreconditionError(
             f"{address!r} exists and is not a socket; remove it or choose another"
@@ -189,7 +235,6 @@ def _clear_place(parent_fd: int, name: str, address: str) -> None:
         raise FailedPreconditionError(
             f"another process listens on {address!r}; stop it or choose another address"
         )
-    os.unlink(name, dir_fd=parent_fd)
 
 
 def _is_live(path: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 from snapfs.kernel_overlay.mounting import mount_all, unmount
 from snapfs.model import Mount
 from snapfs.snapshotter import Snapshotter
-from support.trees import Change, apply_changes, differences
+from support.tree_changes import Change, apply_changes
+from support.trees import differences
 
 
 class Workbench:

@@ -10,7 +10,7 @@ from conformance.layers import Workbench
 from conformance.population import commit_empty, names
 from snapfs.model import Kind
 from snapfs.snapshotter import Snapshotter
-from support.trees import Directory, File, apply_changes
+from support.tree_changes import Directory, File, apply_changes
 
 
 def test_commit_replaces_the_labels(snapshots: Snapshotter) -> None:

@@ -16,7 +16,8 @@ from snapfs.errors import (
 )
 from snapfs.model import Kind
 from snapfs.snapshotter import Snapshotter
-from support.trees import Directory, File, Remove, apply_changes, differences
+from support.tree_changes import Directory, File, Remove, apply_changes
+from support.trees import differences
 
 
 def test_a_stack_of_layers_goes_from_prepare_to_remove(workbench: Workbench) -> None:

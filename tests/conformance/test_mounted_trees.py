@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from conformance.layers import Workbench
-from support.trees import (
+from support.tree_changes import (
     Change,
     Directory,
     File,

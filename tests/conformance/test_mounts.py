@@ -14,7 +14,7 @@ from conformance.layers import Workbench
 from conformance.population import POPULATION, commit_empty, populate
 from snapfs.model import Kind
 from snapfs.snapshotter import Snapshotter
-from support.trees import Directory, File, Mode, Owner
+from support.tree_changes import Directory, File, Mode, Owner
 
 
 def test_the_root_of_a_new_snapshot_has_mode_0755(workbench: Workbench) -> None:

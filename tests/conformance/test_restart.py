@@ -6,7 +6,7 @@ from conformance.fronts import Front
 from conformance.layers import Workbench
 from conformance.population import POPULATION, listing, names, populate
 from snapfs.model import Info, Kind
-from support.trees import Directory, File
+from support.tree_changes import Directory, File
 
 
 def test_every_answer_is_the_same_after_a_restart(disk_front: Front) -> None:

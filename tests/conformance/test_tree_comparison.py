@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.trees import (
+from support.tree_changes import (
     Change,
     Device,
     Directory,
@@ -23,8 +23,8 @@ from support.trees import (
     Symlink,
     Xattr,
     apply_changes,
-    differences,
 )
+from support.trees import differences
 
 BASE: tuple[Change, ...] = (
     Directory("etc", 0o750),

@@ -1,13 +1,15 @@
-"""Fixtures: both generations of containerd on snapfs, private to each test."""
+"""Fixtures: the command, and both generations of containerd on snapfs."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.command import Command
 from support.containerd import Containerd, Generation, require_generation
 from support.images import image_layers, write_archive
 from support.sandbox import Sandbox
@@ -18,6 +20,19 @@ from support.snapfs_program import PROXY_NAME, SnapfsProgram
 def generation(request: pytest.FixtureRequest) -> Generation:
     """The distribution's containerd (1.6 in Debian 12), and the newest 2.x."""
     return require_generation(request.param)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path / "root")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that any user can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="snapfs-test-") as made:
+        os.chmod(made, 0o777)
+        yield Path(made)
 
 
 @pytest.fixture

@@ -13,62 +13,9 @@ from typing import Final
 
 import pytest
 
-from support.sandbox import REPOSITORY
+from support.command import DEFAULT_SIGINT, Command
 
 HEAVY: Final = ("grpc", "sqlite3", "rich", "psutil", "json", "logging", "tomllib")
-
-
-class Command:
-    """``snapfs`` on a root of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.words = [sys.executable, "-m", "snapfs", "--root", str(root)]
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "PYTHONIOENCODING": "utf-8",
-        }
-
-    def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.words, *map(str, words)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def ok(self, *words: str | Path) -> str:
-        done = self(*words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def on_a_terminal(self, *words: str | Path) -> str:
-        """Run with a terminal for standard output; return what appears on it."""
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            [*self.words, *map(str, words)],
-            env={**self.environment, "TERM": "xterm-256color"},
-            stdout=theirs,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            os.close(theirs)
-            shown = b""
-            try:
-                while chunk := os.read(ours, 65536):
-                    shown += chunk
-            except OSError:
-                pass  # EIO: the last process has closed the terminal
-            finally:
-                os.close(ours)
-        assert process.returncode == 0
-        return shown.decode()
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "root")
 
 
 @pytest.mark.parametrize("word", ["--help", "--version"])
@@ -189,20 +136,21 @@ def test_the_reader_of_a_pipe_may_go_away(command: Command) -> None:
 
 def test_an_interrupt_ends_a_command_with_exit_code_130(command: Command) -> None:
     command.ok("prepare", "work")
+    ours, theirs = pty.openpty()
 
     with subprocess.Popen(
-        [*command.words, "top", "--interval", "3600"],
+        [*DEFAULT_SIGINT, *command.words, "top", "--interval", "3600"],
         env={**command.environment, "TERM": "xterm"},
-        stdout=(terminal := pty.openpty())[1],
+        stdout=theirs,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        os.close(terminal[1])
-        os.read(terminal[0], 1)  # it has begun to draw
+        os.close(theirs)
+        os.read(ours, 1)  # it has begun to draw
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
 
-    os.close(terminal[0])
+    os.close(ours)
     assert process.returncode == 130
     assert errors.strip() == "snapfs: interrupted"
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.command import Command
 from support.containerd import find_generation
-
-from .test_cli import Command
 
 
 @pytest.mark.containerd

@@ -6,10 +6,7 @@ import json
 import os
 import re
 import shutil
-import site
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +14,10 @@ import pytest
 
 from snapfs import mountinfo
 from snapfs.kernel_overlay.mounting import unmount
+from support.command import Command
+from support.unprivileged import as_nobody
 
-from .test_cli import Command
-
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"),
-]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture
@@ -209,36 +203,8 @@ def test_a_shell_with_an_unknown_command_is_exit_code_3(command: Command) -> Non
     assert "command 'no-such-command' is not found" in done.stderr
 
 
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that any user can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="snapfs-test-") as made:
-        os.chmod(made, 0o777)
-        yield Path(made)
-
-
-def _open_interpreter() -> str:
-    """Return an interpreter of our version that any user can start."""
-    usual = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
-    for program in (sys.executable, usual):
-        real = Path(os.path.realpath(program))
-        modes = [path.stat().st_mode for path in (real, *real.parents) if path.exists()]
-        if real.exists() and all(mode & 0o001 for mode in modes):
-            return program
-    pytest.skip("every interpreter here is closed to other users")
-
-
 def test_an_unprivileged_user_gets_a_user_namespace(open_directory: Path) -> None:
-    if shutil.which("setpriv") is None:
-        pytest.skip("setpriv(1) is not installed")
-    command = Command(open_directory / "root")
-    command.words = [
-        *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"),
-        *(_open_interpreter(), *command.words[1:]),
-    ]
-    command.environment["PYTHONPATH"] = os.pathsep.join(
-        [command.environment["PYTHONPATH"], *site.getsitepackages()]
-    )
+    command = as_nobody(open_directory / "root")
     command.ok("prepare", "making")
     command.ok("commit", "base", "making")
     command.ok("prepare", "work", "base")

@@ -5,45 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from .test_cli import Command
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "root")
-
-
-@contextmanager
-def serving(command: Command, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service; begin once it says that it is ready, as systemd would."""
-    place = command.root.parent / "notify"
-    log = command.root.parent / "log"
-    with (
-        log.open("w") as errors,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
-    ):
-        ear.bind(str(place))
-        ear.settimeout(60)  # only so that a service that never starts fails the test
-        process = subprocess.Popen(
-            [*command.words, "serve", "--address", f"{place.parent}/c.sock", *words],
-            env={**command.environment, "NOTIFY_SOCKET": str(place)},
-            stderr=errors,
-        )
-        try:
-            assert b"READY=1" in ear.recv(4096)
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-            place.unlink()
+from support.command import Command, serving
 
 
 def test_commands_talk_to_the_service_that_owns_the_root(command: Command) -> None:

@@ -37,6 +37,7 @@ from snapfs.model import (
     Usage,
 )
 from snapfs.overlay_format import mapped_root
+from support.memory_mounts import read_only_mounts, writable_mounts
 
 ROOT: Final = "/memory"
 OWN_USAGE: Final = Usage(size_bytes=8192, inodes=2)
@@ -110,10 +111,10 @@ class MemoryStore:
                 )
             below = self._lowerdirs(entry)
             if entry.info.kind is Kind.VIEW:
-                return _read_only(below or (entry.fs,))
+                return read_only_mounts(below or (entry.fs,))
             if not below:
                 return [Mount("bind", entry.fs, options=("rw", "rbind"))]
-            return _writable(below, entry.fs, f"{entry.directory}/work")
+            return writable_mounts(below, entry.fs, f"{entry.directory}/work")
 
     def commit(
         self,
@@ -200,8 +201,8 @@ class MemoryStore:
             if entry.info.kind is not Kind.VIEW or not below:
                 below = (entry.fs, *below)
             if upperdir:
-                return _writable(below, upperdir, workdir)
-            return _read_only(below)
+                return writable_mounts(below, upperdir, workdir)
+            return read_only_mounts(below)
 
     def force_remove(self, key: str) -> None:
         with self._lock:
@@ -291,18 +292,3 @@ def _checked(labels: Mapping[str, str]) -> Mapping[str, str]:
         if len(key.encode()) + len(value.encode()) > MAX_LABEL_BYTES:
             raise InvalidArgumentError(f"label {key[:64]!r} is too long")
     return MappingProxyType({key: value for key, value in labels.items() if value})
-
-
-def _read_only(lowerdirs: tuple[str, ...]) -> list[Mount]:
-    if len(lowerdirs) == 1:
-        return [Mount("bind", lowerdirs[0], options=("ro", "rbind"))]
-    return [Mount("overlay", "overlay", options=(f"lowerdir={':'.join(lowerdirs)}",))]
-
-
-def _writable(lowerdirs: tuple[str, ...], upperdir: str, workdir: str) -> list[Mount]:
-    options = (
-        f"workdir={workdir}",
-        f"upperdir={upperdir}",
-        f"lowerdir={':'.join(lowerdirs)}",
-    )
-    return [Mount("overlay", "overlay", options=options)]

@@ -44,6 +44,7 @@ class CommandLine:
         self.store: Store = MemoryStore()
         self.features: list[Feature] = []
         self.opened: list[tuple[str, str]] = []
+        self.creations: list[bool] = []
         self.served: list[tuple[str, ServeSettings]] = []
         self.mounted: list[tuple[tuple[Mount, ...], str]] = []
         self.unmounted: list[tuple[str, bool]] = []
@@ -60,8 +61,9 @@ class CommandLine:
         return Outcome(code, out, err)
 
     @contextmanager
-    def _open(self, root: str, driver: str) -> Iterator[Store]:
+    def _open(self, root: str, driver: str, create: bool) -> Iterator[Store]:
         self.opened.append((root, driver))
+        self.creations.append(create)
         yield self.store
 
     def _serve(self, root: str, settings: ServeSettings) -> None:

@@ -115,6 +115,24 @@ def test_root_and_driver_reach_the_store(snapfs: CommandLine) -> None:
     assert snapfs.opened == [("/elsewhere", "kernel")]
 
 
+def test_an_empty_root_is_not_the_default_one(snapfs: CommandLine) -> None:
+    outcome = snapfs("--root", "", "ls")
+
+    assert outcome.code == 2
+    assert "--root is empty" in outcome.err
+    assert snapfs.opened == []
+
+
+def test_only_what_puts_something_into_a_store_makes_one(snapfs: CommandLine) -> None:
+    snapfs("ls")
+    snapfs("prepare", "work")
+    snapfs("view", "look")
+    snapfs("rm", "look")
+    snapfs("check")
+
+    assert snapfs.creations == [False, True, True, False, False]
+
+
 def test_the_environment_names_the_root(snapfs: CommandLine) -> None:
     snapfs("ls")
 

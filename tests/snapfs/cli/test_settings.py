@@ -104,7 +104,7 @@ def test_serve_passes_systemds_socket_on(snapfs: CommandLine) -> None:
         pytest.param("[overlay]\nmount_options = 'x'", "must be a list of strings"),
         pytest.param("[overlay]\nmount_options = [1]", "must be a list of strings"),
         pytest.param("[overlay]\nremap_ids = 'no'", "must be true or false"),
-        pytest.param("root = ", "config.toml: "),
+        pytest.param("root = ", "config.toml is no valid TOML: "),
     ],
 )
 def test_a_bad_file_is_refused_by_name(

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.errors import (
-    NotFoundError,
-)
+from snapfs.errors import DataLossError, NotFoundError
 from snapfs.manager import SnapshotManager
 from snapfs.metadata import Row
 from snapfs.model import Info, Usage
@@ -85,13 +83,14 @@ def test_a_measurement_during_an_update_disturbs_neither(
     assert store.details("base").usage is not None
 
 
-def test_usage_of_a_directory_that_is_gone_is_not_remembered(root: Path) -> None:
+def test_usage_of_content_that_is_gone_is_an_error_not_nothing(root: Path) -> None:
     with opened_store(root) as store:
         commit_layer(store, "base")
         fs = fs_of(store, "base")
         fs.rename(root / "lost+found")
 
-        store.usage("base")
+        with pytest.raises(DataLossError, match=r"'base'.*fs is gone; `snapfs check`"):
+            store.usage("base")
 
         assert store.details("base").usage is None
         assert [finding.code for finding in store.check()] == ["missing-directory"]

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.errors import FailedPreconditionError, InvalidArgumentError
-from snapfs.service.socket_path import MAX_PATH_BYTES, SocketPath
+from snapfs.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+from snapfs.service.socket_path import MAX_PATH_BYTES, SocketPath, refuse_address
 
 
 def listening(path: SocketPath) -> socket.socket:
@@ -218,3 +222,41 @@ def test_longest_path_that_the_kernel_takes_works(tmp_path: Path) -> None:
 def test_address_that_is_no_absolute_path_of_a_file_is_refused(address: str) -> None:
     with pytest.raises(InvalidArgumentError, match="absolute path"):
         SocketPath(address)
+
+
+def test_a_place_that_is_free_passes_and_nothing_is_made(tmp_path: Path) -> None:
+    refuse_address(str(tmp_path / "s"))
+    refuse_address(str(tmp_path / "a" / "b" / "s"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stale_socket_passes_and_stays_until_it_is_replaced(tmp_path: Path) -> None:
+    stale(tmp_path / "s")
+
+    refuse_address(str(tmp_path / "s"))
+
+    assert (tmp_path / "s").is_socket()
+
+
+@pytest.mark.parametrize("kind", ["file", "live socket"])
+def test_a_taken_place_is_refused_before_anything_is_made(
+    tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "file":
+            place.touch()
+        else:
+            listener.bind(str(place))
+            listener.listen()
+
+        with pytest.raises(FailedPreconditionError, match="s'"):
+            refuse_address(str(place))
+
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_directory_that_cannot_be_made_names_the_socket() -> None:
+    with pytest.raises(UnavailableError, match=r"'/proc/snapfs/s'.*another --address"):
+        SocketPath("/proc/snapfs/s")

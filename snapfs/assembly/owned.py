@@ -1,0 +1,224 @@
+"""The store of the process that owns its root: what it is made of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from snapfs.assembly.root_directory import (
+    holds_store,
+    nearest_directory,
+    no_store,
+    root_errors,
+)
+from snapfs.assembly.settings import DRIVERS, StoreSettings
+from snapfs.driver import Driver
+from snapfs.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from snapfs.manager import ManagerParts, SnapshotManager
+from snapfs.manager.recovery import recover
+from snapfs.metadata import MetadataStore
+from snapfs.overlay_format import XattrPrefix, fitting_prefix
+from snapfs.state import (
+    Ballast,
+    DirectoryReserve,
+    RootLock,
+    SnapshotDirectories,
+    StatePaths,
+    StoreIdentity,
+    open_identity,
+)
+from snapfs.state.identity import SCRATCH_PREFIX, write_identity
+
+
+class OwnedStore(SnapshotManager):
+    """The store in the process that owns the root; closing gives the root up."""
+
+    def __init__(
+        self,
+        parts: ManagerParts,
+        lock: RootLock,
+        reserve: DirectoryReserve | None = None,
+    ) -> None:
+        super().__init__(parts)
+        self._root_lock = lock
+        self._reserve = reserve
+        if reserve is not None:
+            reserve.start()
+
+    def close(self) -> None:
+        """Close the store and let others own the root; a second call does nothing."""
+        try:
+            if self._reserve is not None:
+                self._reserve.close()
+            super().close()
+        finally:
+            self._root_lock.release()
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Finish the removals of this process, then close the store."""
+        try:
+            self.finish_reclaim()
+        finally:
+            self.close()
+
+
+def refuse_unfit(paths: StatePaths, settings: StoreSettings) -> None:
+    """Refuse to make a store where there is none and none could work.
+
+    Nothing is left behind. Where there is a store, nothing is checked: it is when it
+    is opened.
+
+    Raises:
+        SnapfsError: As :func:`snapfs.assembly.open_store`.
+    """
+    if holds_store(paths):
+        return
+    directory = nearest_directory(paths.root)
+    if os.path.isdir(directory):  # else making the root fails, and says why
+        _drivers(directory, fitting_prefix(), settings)
+
+
+def owned_store(
+    paths: StatePaths,
+    lock: RootLock,
+    settings: StoreSettings,
+    *,
+    create: bool,
+    reserve_size: int = 0,
+) -> OwnedStore:
+    """Open or make the store whose lock this process holds; give it up on errors.
+
+    Raises:
+        SnapfsError: As :func:`snapfs.assembly.open_store`.
+    """
+    try:
+        with root_errors(paths):
+            return _opened(paths, lock, settings, create, reserve_size)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _opened(
+    paths: StatePaths,
+    lock: RootLock,
+    settings: StoreSettings,
+    create: bool,
+    reserve_size: int,
+) -> OwnedStore:
+    identity, is_new = open_identity(paths, fitting_prefix())
+    if is_new and not create:
+        raise no_store(paths)
+    _check_prefix(paths, identity)
+    drivers = _drivers(paths.root, XattrPrefix(identity.xattr_prefix), settings)
+    if is_new:
+        metadata = _make_metadata(paths, identity)
+    else:
+        # Not for who comes to make something: that would only fill the disk more.
+        may_drop_ballast = not create or reserve_size > 0
+        metadata = _open_metadata(paths, identity, may_drop_ballast=may_drop_ballast)
+    try:
+        reserve = None
+        if reserve_size:
+            reserve = DirectoryReserve(paths, metadata.allocate_id, reserve_size)
+        parts = ManagerParts(
+            paths=paths,
+            identity=identity,
+            metadata=metadata,
+            directories=SnapshotDirectories(paths, reserve=reserve),
+            drivers=drivers,
+            driver=_chosen(settings.driver, drivers),
+            durability=settings.durability,
+        )
+        recover(parts)
+        _remove_scratch(paths)
+        return OwnedStore(parts, lock, reserve)
+    except BaseException:
+        metadata.close()
+        raise
+
+
+def _remove_scratch(paths: StatePaths) -> None:
+    """Remove what probes and sockets left when they were killed."""
+    for name in os.listdir(paths.root):
+        if name.startswith(SCRATCH_PREFIX):
+            # Where it stays, it is empty and harms nobody.
+            shutil.rmtree(os.path.join(paths.root, name), ignore_errors=True)
+
+
+def _open_metadata(
+    paths: StatePaths, identity: StoreIdentity, *, may_drop_ballast: bool
+) -> MetadataStore:
+    try:
+        return MetadataStore.open(paths.database, identity.store_id)
+    except ResourceExhaustedError:
+        # SQLite needs some blocks to open a database; without it nothing can go.
+        if not (may_drop_ballast and Ballast(paths).drop()):
+            raise
+    return MetadataStore.open(paths.database, identity.store_id)
+
+
+def _make_metadata(paths: StatePaths, identity: StoreIdentity) -> MetadataStore:
+    SnapshotDirectories(paths).create_parents()
+    metadata = MetadataStore.create(paths.database, identity.store_id)
+    try:
+        write_identity(paths, identity)  # last: what has an identity is complete
+    except BaseException:
+        metadata.close()
+        raise
+    return metadata
+
+
+def _check_prefix(paths: StatePaths, identity: StoreIdentity) -> None:
+    """Refuse a store whose marks this process could neither write nor mount."""
+    needs_trusted = identity.xattr_prefix == XattrPrefix.TRUSTED
+    if needs_trusted and fitting_prefix() is not XattrPrefix.TRUSTED:
+        raise FailedPreconditionError(
+            f"store {paths.root} keeps its marks in trusted.* attributes, which need"
+            " root outside of user namespaces; run as root, or choose another --root"
+        )
+
+
+def _drivers(
+    directory: str, prefix: XattrPrefix, settings: StoreSettings
+) -> Mapping[str, Driver]:
+    """Return the drivers that work for snapshots in ``directory``."""
+    from snapfs.kernel_overlay import OverlayDriver
+    from snapfs.kernel_overlay.storage import check_storage
+
+    if settings.driver not in DRIVERS:
+        raise InvalidArgumentError(
+            f"unknown driver {settings.driver!r}; choose one of {', '.join(DRIVERS)}"
+        )
+    if settings.driver == "fuse":
+        raise UnavailableError(
+            "the FUSE driver is not part of this version; use --driver kernel"
+        )
+    kernel = OverlayDriver(
+        xattr_prefix=prefix,
+        mount_options=settings.mount_options,
+        remap_ids=settings.remap_ids,
+    )
+    check_storage(directory, prefix)
+    return {kernel.name: kernel}
+
+
+def _chosen(wanted: str, drivers: Mapping[str, Driver]) -> str:
+    return next(iter(drivers)) if wanted == "auto" else wanted
