@@ -23,6 +23,8 @@ from snapfs.state import RootLock, StatePaths
 # directory pair is all that each costs.
 _RESERVE_SIZE: Final = 32
 
+_ANSWER_S: Final = 5.0  # an owner that serves says so at once, even a busy one
+
 _POLL_S: Final = 0.02  # how often a lock that another command holds is tried again
 
 
@@ -137,10 +139,10 @@ def _connect(socket: str) -> OpenStore | None:
         return None
     from snapfs.remote import RemoteStore  # here: it is slow to load
 
-    store = RemoteStore(socket)
     try:
-        store.status()
+        # Not forever: the owner may be stopped, or too new or old to answer.
+        with RemoteStore(socket, timeout_s=_ANSWER_S) as probe:
+            probe.status()
     except UnavailableError:
-        store.close()
         return None
-    return store
+    return RemoteStore(socket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -50,17 +51,19 @@ class OwnedStore(SnapshotManager):
         super().__init__(parts)
         self._root_lock = lock
         self._reserve = reserve
+        self._closing = threading.Lock()
         if reserve is not None:
             reserve.start()
 
     def close(self) -> None:
         """Close the store and let others own the root; a second call does nothing."""
-        try:
-            if self._reserve is not None:
-                self._reserve.close()
-            super().close()
-        finally:
-            self._root_lock.release()
+        with self._closing:  # a second caller must not give the root up too early
+            try:
+                if self._reserve is not None:
+                    self._reserve.close()
+                super().close()
+            finally:
+                self._root_lock.release()
 
     def __enter__(self) -> Self:
         """Return the store itself."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -302,3 +303,45 @@ def test_a_store_with_trusted_marks_is_refused_without_privileges(
 
     assert said.startswith(FailedPreconditionError.__name__)
     assert "trusted" in said
+
+
+def test_an_owner_that_never_answers_does_not_hang_a_command(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapfs.assembly.opening._ANSWER_S", 0.2)
+    with open_store(root):
+        pass
+    lock = RootLock.try_acquire(str(root / "lock"))
+    assert isinstance(lock, RootLock)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(root / "snapfs.sock"))
+        silent.listen(8)
+        try:
+            with pytest.raises(UnavailableError, match=str(os.getpid())):
+                open_store(root, wait_s=0.1)
+        finally:
+            lock.release()
+
+
+def test_a_second_close_waits_for_the_first(root: Path) -> None:
+    store = own_store(root, StoreSettings())
+    is_free: list[bool] = []
+
+    def close() -> None:
+        store.close()
+        again = RootLock.try_acquire(str(root / "lock"))
+        is_free.append(isinstance(again, RootLock))
+        if isinstance(again, RootLock):
+            again.release()
+
+    with store.changes.gate.open():  # a verb is at work: the first close waits
+        closers = [threading.Thread(target=close) for _ in range(2)]
+        for closer in closers:
+            closer.start()
+        while not store.changes.gate._is_shut:
+            os.sched_yield()
+        assert isinstance(RootLock.try_acquire(str(root / "lock")), LockHolder)
+    for closer in closers:
+        closer.join()
+
+    assert True in is_free
