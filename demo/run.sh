@@ -190,6 +190,9 @@ fi
 perform() {
     exec 2>&4 4>&-
     cd "$1"
+    # containerd mounts below $TMPDIR while it unpacks; what a kill leaves goes with us.
+    mkdir -p tmp
+    export TMPDIR="$PWD/tmp"
     export SNAPFS_ROOT="$PWD/store"
     # containerd 2.x warns of cgroup version 1 before each answer.
     export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
