@@ -122,6 +122,7 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "config",
                 "Show settings; configure containerd.",
             ),
+            ("bench", HOST, "bench", "bench", "Measure copy-on-write, side by side."),
             ("doctor", HOST, "doctor", "doctor", "Tell what this host can do."),
             (
                 "completion",

@@ -1,0 +1,220 @@
+"""One instance of a target at one cell: started, run, counted, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from snapfs.benchmarks import accounting, caches, syscall_counts
+from snapfs.benchmarks.placement import Pinning
+from snapfs.benchmarks.protocols import (
+    CacheState,
+    Cell,
+    InvalidResultError,
+    Outcome,
+    Scenario,
+    Target,
+)
+from snapfs.benchmarks.results import Counted, Sample
+from snapfs.benchmarks.syscall_counts import SyscallCounter
+from snapfs.benchmarks.workspaces import Workspaces
+from snapfs.errors import UnavailableError
+
+Clock = Callable[[], int]
+
+# Counts vary with the first uses of things; the least of a few runs does not.
+COUNTED_RUNS: Final = 3
+
+_NO_PROCESSES: Final = "the target has no processes of its own"
+
+
+class Instance:
+    """A started target with its trial. ``open`` first, ``close`` always.
+
+    Args:
+        name: Its name in results; the A/A control differs from its target's.
+        clock: Nanoseconds; a fake one in tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        target: Target,
+        scenario: Scenario,
+        cell: Cell,
+        pinning: Pinning,
+        clock: Clock = time.perf_counter_ns,
+    ) -> None:
+        self.name = name
+        self._target = target
+        self._scenario = scenario
+        self._cell = cell
+        self._pinning = pinning
+        self._clock = clock
+        self._cleanup = contextlib.ExitStack()
+
+    def open(self, workspaces: Workspaces, seed: int) -> None:
+        """Start the target and prepare the trial."""
+        self._cleanup.callback(self._target.stop)
+        self._target.start(workspaces.take())
+        self._pin()
+        self._trial = self._scenario.open(
+            self._target, self._cell, workspaces.take(), seed
+        )
+        self._cleanup.callback(self._trial.close)
+
+    def close(self) -> None:
+        """End the trial and stop the target; a second call does nothing."""
+        self._cleanup.close()
+
+    def processes(self) -> set[int]:
+        """Return the processes at work besides the calling one."""
+        return {*self._target.processes(), *self._trial.processes()}
+
+    def run_block(self, number: int) -> tuple[Sample, ...]:
+        """Make the runs of one block: warm-ups first, then those that count."""
+        self._trial.begin_block(number)
+        self._pin()
+        for _ in range(self._cell.warmups):
+            self._run()
+        return tuple(self._run() for _ in range(self._cell.runs))
+
+    def count(self) -> Counted:
+        """Make a few runs that are counted exactly, and not timed."""
+        self._trial.begin_block(0)
+        self._pin()
+        runs = [self._counted_run() for _ in range(COUNTED_RUNS)]
+        with_calls, uncounted = self._count_system_calls()
+        values: defaultdict[str, list[int]] = defaultdict(list)
+        for run in (*runs, *with_calls):
+            for counter, value in run.items():
+                values[counter].append(value)
+        return Counted(
+            operations=self._cell.operations,
+            counts={name: tuple(values[name]) for name in sorted(values)},
+            uncounted=uncounted,
+            memory=accounting.read_memory(self._target.processes()),
+        )
+
+    def _run(self) -> Sample:
+        with self._prepared():
+            gc.disable()  # a collection would be timed as the target's work
+            try:
+                begin = self._clock()
+                outcome = self._trial.run_once()
+                end = self._clock()
+            finally:
+                gc.enable()
+            self._check(outcome, end - begin)
+        return Sample(
+            elapsed_ns=end - begin,
+            operations=outcome.operations,
+            bytes=outcome.bytes,
+            durations_ns=tuple(outcome.durations_ns),
+        )
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Surround a run with what belongs to it."""
+        self._trial.set_up()
+        try:
+            caches.produce(self._cell.cache, self._target)
+            if self._cell.cache is CacheState.COLD:
+                self._pin()  # the target may have new processes now
+            yield
+        finally:
+            self._trial.tear_down()
+
+    def _check(self, outcome: Outcome, elapsed_ns: int) -> None:
+        """Refuse an outcome that contradicts itself, the clock or the tree."""
+        if outcome.operations != self._cell.operations:
+            raise InvalidResultError(
+                f"did {outcome.operations} of {self._cell.operations} operations"
+            )
+        if elapsed_ns <= 0:
+            raise InvalidResultError("a run took no time")
+        if outcome.durations_ns:
+            if len(outcome.durations_ns) != outcome.operations:
+                raise InvalidResultError("not every operation was timed")
+            if max(outcome.durations_ns) > elapsed_ns:
+                raise InvalidResultError("an operation took longer than its run")
+        self._trial.validate(outcome)
+
+    def _counted_run(self) -> Counter[str]:
+        """Return the counts of one run, taken right before and after it."""
+        with self._prepared():
+            first = self._read_counts()
+            before = self._read_counts()
+            outcome = self._trial.run_once()
+            found = self._read_counts()
+            self._trial.validate(outcome)
+        # Reading the counts is counted as well: what that takes, from ``first`` to
+        # ``before``, goes off again.
+        found.subtract(before)
+        found.subtract(before)
+        found.update(first)
+        found.update({f"run.{name}": count for name, count in outcome.counts.items()})
+        return found
+
+    def _read_counts(self) -> Counter[str]:
+        roles = {"client": self._clients(), "target": self._target.processes()}
+        found = Counter(
+            {
+                f"{role}.{name}": count
+                for role, processes in roles.items()
+                for name, count in accounting.read_counts(processes).items()
+            }
+        )
+        found.update(
+            {f"target.{name}": count for name, count in self._target.counts().items()}
+        )
+        return found
+
+    def _count_system_calls(self) -> tuple[list[Counter[str]], dict[str, str]]:
+        """Count with perf, one role at a time; say what cannot be counted."""
+        found: list[Counter[str]] = []
+        uncounted: dict[str, str] = {}
+        roles = {"client": self._clients(), "target": self._target.processes()}
+        for role, processes in roles.items():
+            reason = syscall_counts.unavailable() if processes else _NO_PROCESSES
+            if not reason:
+                try:
+                    found.extend(self._runs_with_calls(role, processes))
+                except UnavailableError as error:
+                    reason = str(error)
+            if reason:
+                uncounted[f"{role}.syscalls"] = reason
+        return found, uncounted
+
+    def _runs_with_calls(
+        self, role: str, processes: Collection[int]
+    ) -> Iterator[Counter[str]]:
+        empty = self._calls_of(processes, is_empty=True)
+        for _ in range(COUNTED_RUNS):
+            calls = self._calls_of(processes)
+            calls.subtract(empty)
+            yield Counter({f"{role}.{name}": n for name, n in calls.items()})
+
+    def _calls_of(
+        self, processes: Collection[int], *, is_empty: bool = False
+    ) -> Counter[str]:
+        """Return the calls of one run, or of switching the counter alone."""
+        with self._prepared(), SyscallCounter(processes) as counter:
+            with counter.counting():
+                outcome = None if is_empty else self._trial.run_once()
+            if outcome is not None:
+                self._trial.validate(outcome)
+        return counter.counts
+
+    def _clients(self) -> list[int]:
+        return [os.getpid(), *self._trial.processes()]
+
+    def _pin(self) -> None:
+        clients = self._trial.processes() if hasattr(self, "_trial") else ()
+        self._pinning.pin_clients(clients)
+        self._pinning.pin_targets(self._target.processes())

@@ -1,0 +1,28 @@
+"""The list of scenarios, in the order in which they are run and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from snapfs.benchmarks.protocols import Scenario
+from snapfs.benchmarks.scenarios.collection_pass import CollectionPass
+from snapfs.benchmarks.scenarios.file_creation import FileCreation
+from snapfs.benchmarks.scenarios.lookup_latency import LookupLatency
+from snapfs.benchmarks.scenarios.mount_latency import MountLatency
+from snapfs.benchmarks.scenarios.service_start_up import ServiceStartUp
+from snapfs.benchmarks.scenarios.snapshot_call_latency import SnapshotCallLatency
+
+_ALL: Final[tuple[Scenario, ...]] = (
+    SnapshotCallLatency(),
+    ServiceStartUp(),
+    CollectionPass(),
+    MountLatency(),
+    LookupLatency(),
+    FileCreation(),
+)
+
+SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
+    {scenario.name: scenario for scenario in _ALL}
+)

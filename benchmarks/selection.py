@@ -1,0 +1,134 @@
+"""What a run measures: scenarios, cells and placements, and by which targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from snapfs.benchmarks import caches
+from snapfs.benchmarks.comparison import Schedule
+from snapfs.benchmarks.placement import Placement
+from snapfs.benchmarks.protocols import Cell, Profile, Scenario, Target
+from snapfs.errors import InvalidArgumentError
+
+Factories = Mapping[str, Callable[[], Target]]
+
+# What starting, checking and counting one instance takes, for the first estimate.
+_OVERHEAD_S: Final = 1.5
+
+_PLACEMENTS: Final[Mapping[Profile, Sequence[Placement]]] = {
+    Profile.QUICK: (Placement.TWO_CPUS,),
+    Profile.STANDARD: (Placement.ONE_CPU, Placement.TWO_CPUS),
+    Profile.FULL: (Placement.ONE_CPU, Placement.TWO_CPUS),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unit:
+    """One comparison to make, if its cell can be produced here.
+
+    Attributes:
+        targets: Names of targets that the scenario asks, without knowing yet
+            whether they are available and honest.
+        refused: Targets of its family that it does not ask, and why.
+        obstacle: Why it cannot be made on this host; "" if it can.
+    """
+
+    scenario: Scenario
+    cell: Cell
+    placement: Placement
+    targets: tuple[str, ...]
+    refused: Mapping[str, str]
+    obstacle: str
+
+    @property
+    def name(self) -> str:
+        """Return the unit in words."""
+        words = (self.scenario.name, self.cell.label, self.cell.cache, self.placement)
+        return " ".join(filter(None, map(str, words)))
+
+    def weight_s(self, schedule: Schedule) -> float:
+        """Return a guess of the seconds that it takes."""
+        runs = (self.cell.runs + self.cell.warmups) * schedule.looks[-1]
+        per_instance = _OVERHEAD_S + runs * self.cell.expected_s
+        return per_instance * (len(self.targets) + 1)
+
+
+def select(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
+    """Return the names that match any of the patterns ``wanted``; all for none.
+
+    Raises:
+        InvalidArgumentError: A pattern matches nothing.
+    """
+    names = list(known)
+    for pattern in wanted:
+        if not fnmatch.filter(names, pattern):
+            near = difflib.get_close_matches(pattern, names, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InvalidArgumentError(f"no {what} is named {pattern!r}{hint}")
+    if not wanted:
+        return names
+    return [
+        name
+        for name in names
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
+    ]
+
+
+def with_baselines(
+    chosen: Collection[str], scenarios: Iterable[Scenario], known: Collection[str]
+) -> list[str]:
+    """Return ``chosen`` and, for scenarios that lack a baseline, their first one."""
+    added = set(chosen)
+    for scenario in scenarios:
+        baselines = [name for name in scenario.baselines if name in known]
+        if baselines and not added.intersection(baselines):
+            added.add(baselines[0])
+    return sorted(added)
+
+
+def plan_units(
+    scenarios: Sequence[Scenario],
+    targets: Mapping[str, Target],
+    profile: Profile,
+    placements: Sequence[Placement] = (),
+) -> list[Unit]:
+    """Return the comparisons that a run makes, in order.
+
+    ``targets`` are instances that are only asked what they are.
+    """
+    return [
+        _unit(scenario, cell, placement, targets)
+        for scenario in scenarios
+        for cell in scenario.cells(profile)
+        for placement in placements or _default_placements(profile)
+    ]
+
+
+def _default_placements(profile: Profile) -> Sequence[Placement]:
+    possible = [each for each in _PLACEMENTS[profile] if not each.unavailable()]
+    return possible or (Placement.ONE_CPU,)
+
+
+def _unit(
+    scenario: Scenario,
+    cell: Cell,
+    placement: Placement,
+    targets: Mapping[str, Target],
+) -> Unit:
+    asked = {
+        name: scenario.refuses(target)
+        for name, target in sorted(targets.items())
+        if target.family is scenario.family
+    }
+    return Unit(
+        scenario=scenario,
+        cell=cell,
+        placement=placement,
+        targets=tuple(name for name, reason in asked.items() if not reason),
+        refused={name: reason for name, reason in asked.items() if reason},
+        obstacle=placement.unavailable() or caches.unavailable(cell.cache),
+    )

@@ -1,0 +1,5 @@
+"""What can be measured: one module a target, listed in :data:`TARGETS`."""
+
+from snapfs.benchmarks.targets.catalog import TARGETS
+
+__all__ = ["TARGETS"]

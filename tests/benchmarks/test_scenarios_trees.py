@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from snapfs import mountinfo
+from snapfs.benchmarks.protocols import (
+    CacheState,
+    Cell,
+    InvalidResultError,
+    Outcome,
+    Profile,
+    Scenario,
+    TreeTarget,
+    Trial,
+    Workspace,
+)
+from snapfs.benchmarks.scenarios.lookup_latency import LookupLatency
+from snapfs.benchmarks.scenarios.mount_latency import MountLatency
+from snapfs.benchmarks.targets.overlay_tree import KernelOverlayfs, Place
+from snapfs.benchmarks.targets.plain_directory import PlainDirectory
+from snapfs.benchmarks.targets.snapfs_service import SnapfsService
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Callable[[str], Workspace]:
+    def make(name: str) -> Workspace:
+        directory = tmp_path / name
+        directory.mkdir()
+        return Workspace(directory, directory, "as found")
+
+    return make
+
+
+@pytest.fixture(params=[PlainDirectory, KernelOverlayfs])
+def target(
+    request: pytest.FixtureRequest, make_workspace: Callable[[str], Workspace]
+) -> Iterator[TreeTarget]:
+    made: TreeTarget = request.param()
+    if reason := made.unavailable():
+        pytest.skip(reason)
+    workspace = make_workspace("target")
+    made.start(workspace)
+    yield made
+    made.stop()
+    assert not mountinfo.mounts_below(str(workspace.directory))
+
+
+def run(trial: Trial) -> Outcome:
+    trial.set_up()
+    try:
+        outcome = trial.run_once()
+        trial.validate(outcome)
+    finally:
+        trial.tear_down()
+    return outcome
+
+
+@pytest.mark.parametrize("state", [CacheState.WARM, CacheState.FRESH_UPPER])
+@pytest.mark.parametrize("lookup", ["stat", "absent", "list"])
+def test_every_lookup_is_made_and_counted(
+    target: TreeTarget,
+    make_workspace: Callable[[str], Workspace],
+    state: CacheState,
+    lookup: str,
+) -> None:
+    (cell,) = [
+        dataclasses.replace(cell, parameters={**cell.parameters, "depth": 2})
+        for cell in LookupLatency().cells(Profile.QUICK)
+        if cell.parameters["lookup"] == lookup and cell.cache is state
+    ]
+    trial = LookupLatency().open(target, cell, make_workspace("trial"), seed=1)
+
+    try:
+        outcomes = [run(trial) for _ in range(2)]
+    finally:
+        trial.close()
+
+    assert [outcome.operations for outcome in outcomes] == [cell.operations] * 2
+
+
+def test_a_tree_that_hides_a_name_is_rejected(
+    make_workspace: Callable[[str], Workspace],
+) -> None:
+    class Hiding(PlainDirectory):
+        def present(self, lowerdirs: object, name: str) -> Path:
+            assert isinstance(lowerdirs, list)
+            return super().present(lowerdirs[1:], name)  # as if a layer were missing
+
+    hiding = Hiding()
+    hiding.start(make_workspace("target"))
+    cell = Cell({"lookup": "list", "depth": 2, "names": 1000}, operations=1000)
+    trial = LookupLatency().open(hiding, cell, make_workspace("trial"), seed=1)
+
+    with pytest.raises(InvalidResultError, match="500 of 1000"):
+        run(trial)
+    trial.close()
+
+
+@pytest.mark.root
+class TestMounts:
+    @pytest.mark.parametrize("step", ["mount", "unmount"])
+    def test_each_run_mounts_afresh_and_leaves_nothing_mounted(
+        self, step: str, make_workspace: Callable[[str], Workspace]
+    ) -> None:
+        workspace = make_workspace("target")
+        trial = self.open(KernelOverlayfs(), step, workspace, make_workspace("trial"))
+
+        outcomes = [run(trial) for _ in range(2)]
+
+        assert [outcome.operations for outcome in outcomes] == [1, 1]
+        assert not mountinfo.mounts_below(str(workspace.directory))
+
+    def test_a_mount_that_returns_early_is_rejected(
+        self, make_workspace: Callable[[str], Workspace]
+    ) -> None:
+        class Early(KernelOverlayfs):
+            def mount(self, place: Place) -> None:
+                """Do nothing, fast."""
+
+        trial = self.open(
+            Early(), "mount", make_workspace("target"), make_workspace("trial")
+        )
+
+        with pytest.raises((InvalidResultError, FileNotFoundError)):
+            run(trial)
+
+    def test_an_unmount_that_returns_early_is_rejected(
+        self, make_workspace: Callable[[str], Workspace]
+    ) -> None:
+        class Early(KernelOverlayfs):
+            is_early = True
+
+            def unmount(self, place: Place) -> None:
+                if not self.is_early:
+                    super().unmount(place)
+
+        target = Early()
+        trial = self.open(
+            target, "unmount", make_workspace("target"), make_workspace("trial")
+        )
+        trial.set_up()
+        outcome = trial.run_once()
+
+        with pytest.raises(InvalidResultError, match="still mounted"):
+            trial.validate(outcome)
+        target.is_early = False
+        trial.tear_down()
+
+    def open(
+        self,
+        target: KernelOverlayfs,
+        step: str,
+        of_target: Workspace,
+        of_trial: Workspace,
+    ) -> Trial:
+        if reason := target.unavailable():
+            pytest.skip(reason)
+        target.start(of_target)
+        cell = Cell({"step": step, "depth": 3})
+        return MountLatency().open(target, cell, of_trial, seed=1)
+
+
+@pytest.mark.parametrize("scenario", [MountLatency(), LookupLatency()])
+def test_a_snapshotter_is_refused_with_a_reason(scenario: Scenario) -> None:
+    assert scenario.refuses(SnapfsService())
+
+
+@pytest.mark.parametrize("scenario", [MountLatency(), LookupLatency()])
+@pytest.mark.parametrize("profile", Profile)
+def test_cells_are_distinct_in_every_profile(
+    scenario: Scenario, profile: Profile
+) -> None:
+    cells = [(cell.label, cell.cache) for cell in scenario.cells(profile)]
+
+    assert cells
+    assert len(set(cells)) == len(cells)
