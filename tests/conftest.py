@@ -45,3 +45,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark, obstacle in _OBSTACLES.items():
         if item.get_closest_marker(mark) is not None and obstacle():
             pytest.skip(obstacle())
+
+
+# They run real comparisons, whose outcome a busy machine can change: for
+# `make test-full`, on a machine that has nothing else to do.
+_MEASURING: Final = frozenset(
+    {"test_command.py", "test_counting.py", "test_results.py", "test_runner.py"}
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the benchmark tests that measure the machine itself as ``full``."""
+    for item in items:
+        if item.path.parent.name == "benchmarks" and item.path.name in _MEASURING:
+            item.add_marker(pytest.mark.full)
