@@ -1,9 +1,10 @@
 """What else the machine did during a block, and when that spoils it.
 
-proc(5) gives the time stolen by the hypervisor and all CPU time; subtracting our own
-processes leaves what others used. Documentation/accounting/psi.rst gives pressure;
-its totals count microseconds, so that a block gets its own share instead of a
-ten-second average.
+proc(5) gives the time stolen by the hypervisor and all CPU time, in ticks of 10 ms;
+/proc/schedstat (Documentation/scheduler/sched-stats.rst) has the latter in ns.
+Subtracting our own processes leaves what others used. Pressure has totals in
+microseconds (Documentation/accounting/psi.rst), so that a block gets its own share
+instead of a ten-second average.
 """
 
 from __future__ import annotations
@@ -22,8 +23,15 @@ _IOWAIT: Final = 4
 _STEAL: Final = 7
 _FIELDS: Final = 8  # guest time, behind these, is counted in user time already
 
-# /proc/stat counts ticks of 10 ms: over less than this its shares are noise.
+# Over less than this, shares of what is counted in ticks are noise.
 SHORTEST_NS: Final = 200_000_000
+
+# What runs is booked in ns, but only when it stops or at a tick (4 ms at 250 Hz).
+_SHORTEST_BOOKED_NS: Final = 20_000_000
+
+# The first version of /proc/schedstat that counts in nanoseconds.
+_SCHEDSTAT_VERSION: Final = 15
+_RUN_TIME: Final = 7  # of a cpu line, its name included
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Reading:
 
     at_ns: int
     busy_s: float
+    is_booked: bool
     steal_s: float
     cpu_wait_us: int
     io_wait_us: int
@@ -94,9 +103,11 @@ def read_now(own_cpu_ns: int, proc: Path = Path("/proc")) -> Reading:
     line = (proc / "stat").read_text().split("\n", 1)[0]
     ticks = [int(word) for word in line.split()[1 : 1 + _FIELDS]]
     unused = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
+    booked_s = _booked_s(proc / "schedstat")
     return Reading(
         at_ns=at_ns,
-        busy_s=(sum(ticks) - unused) / _TICKS,
+        busy_s=(sum(ticks) - unused) / _TICKS if booked_s is None else booked_s,
+        is_booked=booked_s is not None,
         steal_s=ticks[_STEAL] / _TICKS,
         cpu_wait_us=_pressure(proc / "pressure/cpu"),
         io_wait_us=_pressure(proc / "pressure/io"),
@@ -112,18 +123,31 @@ def between(first: Reading, last: Reading) -> Conditions:
     all_cpus_s = seconds * (os.cpu_count() or 1)
     # Shares below the resolution of the clock ticks say nothing.
     is_long = elapsed_ns >= SHORTEST_NS
+    is_enough = elapsed_ns >= (_SHORTEST_BOOKED_NS if last.is_booked else SHORTEST_NS)
     own_s = (last.own_cpu_ns - first.own_cpu_ns) / 1e9
     foreign_s = max(0.0, last.busy_s - first.busy_s - own_s)
     steal_s = last.steal_s - first.steal_s
     return Conditions(
         seconds=seconds,
         steal=steal_s / all_cpus_s if is_long else 0.0,
-        foreign_cpu=foreign_s / all_cpus_s if is_long else 0.0,
+        foreign_cpu=foreign_s / all_cpus_s if is_enough else 0.0,
         cpu_pressure=(last.cpu_wait_us - first.cpu_wait_us) / 1e6 / seconds,
         io_pressure=(last.io_wait_us - first.io_wait_us) / 1e6 / seconds,
         memory_pressure=(last.memory_wait_us - first.memory_wait_us) / 1e6 / seconds,
         load=os.getloadavg()[0],
     )
+
+
+def _booked_s(path: Path) -> float | None:
+    """Return the seconds that tasks ran on all CPUs; None if not counted here."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None  # no CONFIG_SCHEDSTATS
+    if int(lines[0].split()[1]) < _SCHEDSTAT_VERSION:
+        return None
+    booked = [line.split()[_RUN_TIME] for line in lines if line.startswith("cpu")]
+    return sum(map(int, booked)) / 1e9
 
 
 def _pressure(path: Path) -> int:

@@ -150,14 +150,17 @@ class Instance:
         with self._prepared():
             first = self._read_counts()
             before = self._read_counts()
+            begin_ns = accounting.cpu_ns(self._clients())
             outcome = self._trial.run_once()
+            end_ns = accounting.cpu_ns(self._clients())
             found = self._read_counts()
             self._trial.validate(outcome)
         # Reading the counts is counted as well: what that takes, from ``first`` to
-        # ``before``, goes off again.
+        # ``before``, goes off again. For CPU time that would be too coarse.
         found.subtract(before)
         found.subtract(before)
         found.update(first)
+        found["client.cpu_ns"] = end_ns - begin_ns
         found.update({f"run.{name}": count for name, count in outcome.counts.items()})
         return found
 

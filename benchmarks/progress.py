@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
@@ -90,10 +89,10 @@ class PrintedProgress:
     """Tells a person: one line that changes on a terminal, else a line a comparison.
 
     Args:
-        stream: Not that of the data.
+        stream: Where to; not that of the data.
     """
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._eta = Eta(())

@@ -11,17 +11,19 @@ _STYLES: Final = {"faster": "bold blue", "slower": "bold dark_orange"}
 
 
 class Printer:
-    """Prints text and tables to ``stream``.
+    """Prints text and tables to ``stream``, by default standard output.
 
     Args:
         is_terminal: Whether a person reads it there.
     """
 
     def __init__(
-        self, stream: TextIO = sys.stdout, *, is_terminal: bool | None = None
+        self, stream: TextIO | None = None, *, is_terminal: bool | None = None
     ) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty() if is_terminal is None else is_terminal
+        self._stream = stream or sys.stdout
+        self._is_terminal = (
+            self._stream.isatty() if is_terminal is None else is_terminal
+        )
 
     @property
     def speaks_unicode(self) -> bool:

@@ -99,7 +99,9 @@ class Cell:
             carry units (``size_bytes``).
         cache: The cache state at the start of each run.
         operations: How many operations one run does. Choose it so that a run takes
-            at least about a millisecond: the sample is its mean.
+            at least about a millisecond: the sample is its mean. A block of all
+            targets should take 0.2 s: of shorter ones the redo rule cannot tell
+            whether others disturbed them (``conditions.py``).
         runs: Timed runs of each target in each block; the block's value is their
             median. With ``DCACHE_COLD`` and ``COLD``, 1.
         warmups: Discarded runs of each target at the start of each block.

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from snapfs.benchmarks.protocols import InvalidResultError
 from snapfs.benchmarks.scenarios.load_client import LoadClient
@@ -52,27 +53,26 @@ def populate(
     Keys are as long as containerd's: ``default/12/sha256:...``. With ``tag`` they
     differ from those of other calls. Each snapshot has ``files`` files of 4 KiB.
     """
+    images = [
+        [_name(seed, tag, image, number) for number in range(IMAGE)]
+        for image in range(count // IMAGE)
+    ]
+    listed = [name for image in images[::_EVERY] for name in image]
+    labels = {name: {_LABEL: "yes"} for name in listed}
     parents: dict[str, str] = {}
-    tops, containers, listed = [], [], []
-    calls: list[Call] = []
-    for image in range(count // IMAGE):
-        is_listed = image % _EVERY == 0
-        labels = {_LABEL: "yes"} if is_listed else NO_LABELS
-        names = [_name(seed, tag, image, number) for number in range(IMAGE)]
-        below = ""
-        for name in names[:LAYERS]:
-            calls.append(Call("prepare", f"{name}-extract", below))
-            calls.append(Call("commit", f"{name}-extract", name, labels))
-            parents[name] = below
-            below = name
-        for name in names[LAYERS:]:
-            calls.append(Call("prepare", name, below, labels))
-            parents[name] = below
-        tops.append(below)
-        containers += names[LAYERS:]
-        listed += names if is_listed else []
-    _make(client, calls, files)
-    return Population(parents, tops, containers, listed)
+    # Level by level, so that one line to the client can hold many calls.
+    for level in range(LAYERS):
+        layers = {image[level]: image[level - 1] if level else "" for image in images}
+        _make_layers(client, layers, labels, files)
+        parents |= layers
+    tops = [image[LAYERS - 1] for image in images]
+    containers = {
+        name: top
+        for image, top in zip(images, tops, strict=True)
+        for name in image[LAYERS:]
+    }
+    _prepare(client, containers, files, labels)
+    return Population(parents | containers, tops, [*containers], listed)
 
 
 def leaves_first(population: Population) -> Iterator[str]:
@@ -80,16 +80,48 @@ def leaves_first(population: Population) -> Iterator[str]:
     return reversed(tuple(population.parents))
 
 
-def _make(client: LoadClient, calls: Sequence[Call], files: int) -> None:
-    if not files:
-        for start in range(0, len(calls), _BATCH):
-            client.run(calls[start : start + _BATCH])
-        return
-    # One call at a time: what is to be committed is written before.
-    for call in calls:
-        (result,) = client.run([call], want=True).results
-        if call.op == "prepare":
-            _write_files(_upperdir(result), files)
+def _make_layers(
+    client: LoadClient,
+    layers: Mapping[str, str],
+    labels: Mapping[str, Mapping[str, str]],
+    files: int,
+) -> None:
+    """Prepare, fill and commit layers, given with their parents."""
+    keys = {name: f"{name}-extract" for name in layers}
+    _prepare(client, {keys[name]: layers[name] for name in layers}, files)
+    _run(
+        client,
+        [
+            Call("commit", keys[name], name, labels.get(name, NO_LABELS))
+            for name in layers
+        ],
+    )
+
+
+def _prepare(
+    client: LoadClient,
+    parents: Mapping[str, str],
+    files: int,
+    labels: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
+    """Prepare snapshots, given with their parents, and write files into them."""
+    calls = [
+        Call("prepare", key, parent, labels.get(key, NO_LABELS))
+        for key, parent in parents.items()
+    ]
+    for mounts in _run(client, calls, want=bool(files)):
+        _write_files(_upperdir(mounts), files)
+
+
+def _run(
+    client: LoadClient, calls: Sequence[Call], *, want: bool = False
+) -> Sequence[Any]:
+    """Make many calls, some at a time; return their results, if wanted."""
+    return [
+        result
+        for start in range(0, len(calls), _BATCH)
+        for result in client.run(calls[start : start + _BATCH], want=want).results
+    ]
 
 
 def _upperdir(mounts: Sequence[Mapping[str, object]]) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +147,7 @@ def run(
         backing=Backing(backing) if backing else best_available(),
         directory=directory,
         image_bytes=size_mb * _MIB,
+        lock=Path(tempfile.gettempdir()),
         command=("snapfs", *sys.argv[1:]),
     )
     is_silent = session.output.is_quiet

@@ -73,6 +73,22 @@ def test_a_block_shorter_than_the_clock_ticks_has_no_shares(tmp_path: Path) -> N
     assert (found.steal, found.foreign_cpu) == (0, 0)
 
 
+def test_short_blocks_are_measured_where_the_kernel_counts_nanoseconds(
+    tmp_path: Path,
+) -> None:
+    write_proc(tmp_path, user=0, idle=0)
+    schedstat = tmp_path / "schedstat"
+    schedstat.write_text("version 17\ntimestamp 1\ncpu0 0 0 0 0 0 0 1000 0 0\n")
+    first = read_now(0, tmp_path)
+    busy_ns = 25_000_000 * (os.cpu_count() or 1)
+    schedstat.write_text(
+        f"version 17\ntimestamp 1\ncpu0 0 0 0 0 0 0 {1000 + busy_ns} 0 0\n"
+    )
+    last = dataclasses.replace(read_now(0, tmp_path), at_ns=first.at_ns + 50_000_000)
+
+    assert between(first, last).foreign_cpu == pytest.approx(0.5)
+
+
 def test_a_kernel_without_pressure_gives_none(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text("cpu  1 2 3 4 5 6 7 8 9 10\n")
 

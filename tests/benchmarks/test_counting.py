@@ -115,7 +115,8 @@ def test_calls_and_bytes_of_another_process_are_exact(
     after.subtract(before)
     assert after["write_calls"] == 50
     assert after["bytes_written"] == 50
-    assert after["voluntary_switches"] >= 1
+    # Whoever wakes the other may be preempted by it: either kind will do.
+    assert after["voluntary_switches"] + after["involuntary_switches"] >= 1
 
 
 class Talkative(Copy):
