@@ -13,8 +13,10 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from snapfs.errors import SnapfsError
 from snapfs.state.content import make_content_directories
@@ -27,6 +29,8 @@ from snapfs.state.sidecar import (
 )
 
 _log = logging.getLogger(__name__)
+
+_QUIET_S: Final = 0.02
 
 
 class DirectoryReserve:
@@ -46,6 +50,7 @@ class DirectoryReserve:
         self._ready: deque[int] = deque()
         self._wanted = threading.Event()
         self._closing = False
+        self._last_take_s = -_QUIET_S
         self._thread = threading.Thread(
             target=self._fill_for_ever, name="reserve", daemon=True
         )
@@ -64,7 +69,9 @@ class DirectoryReserve:
             snapshot_id = self._ready.popleft()
         except IndexError:
             snapshot_id = None
-        self._wanted.set()
+        self._last_take_s = time.monotonic()
+        if self._is_wanted():
+            self._wanted.set()
         return snapshot_id
 
     def publish(
@@ -107,6 +114,7 @@ class DirectoryReserve:
         while not self._closing:
             self._wanted.wait()
             self._wanted.clear()
+            self._let_burst_pass()
             try:
                 while self._is_wanted():
                     self._ready.extend(self._make(self._batch))
@@ -114,6 +122,17 @@ class DirectoryReserve:
                 # A full disk, most likely: the next prepare says so to its caller,
                 # and the next take tries again.
                 _log.warning("the reserve cannot be filled: %s", error)
+
+    def _let_burst_pass(self) -> None:
+        """Wait until no directory is taken for a moment, or none is left.
+
+        Filling competes with the prepares of a burst for the journal.
+        """
+        while self._ready and not self._closing:
+            quiet_s = time.monotonic() - self._last_take_s
+            if quiet_s >= _QUIET_S:
+                return
+            time.sleep(_QUIET_S - quiet_s)
 
     def _is_wanted(self) -> bool:
         return not self._closing and self._size - len(self._ready) >= self._batch
