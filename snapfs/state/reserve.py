@@ -30,7 +30,7 @@ from snapfs.state.sidecar import (
 
 _log = logging.getLogger(__name__)
 
-_QUIET_S: Final = 0.02
+_QUIET_S: Final = 0.02  # prepares of one burst follow each other faster
 
 
 class DirectoryReserve:
