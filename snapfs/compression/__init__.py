@@ -1,0 +1,1 @@
+"""Compressed streams: what a blob is by its content, and its plain bytes."""

@@ -1,0 +1,1 @@
+"""Where layers come from: layouts, archives, registries, containerd's content."""

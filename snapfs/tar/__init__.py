@@ -1,0 +1,1 @@
+"""The tar format on the wire: headers, extensions and members, one at a time."""
