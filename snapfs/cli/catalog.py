@@ -61,7 +61,7 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
             (
                 "usage",
                 LOOKING,
-                "listing",
+                "usage",
                 "usage",
                 "Show the disk space of snapshots.",
             ),

@@ -1,4 +1,4 @@
-"""Looking at snapshots: ls, info, usage."""
+"""Looking at snapshots: ls, info."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import click
 from snapfs.cli.keys import KEY
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session, suggesting
-from snapfs.cli.shapes import details_shape, usage_shape
+from snapfs.cli.shapes import details_shape
 from snapfs.cli.wording import age, human_bytes, timestamp
 from snapfs.model import SnapshotDetails, Usage
-from snapfs.snapshotter import Store
 
 
 @click.command(
@@ -103,49 +102,3 @@ def _facts(details: SnapshotDetails) -> list[tuple[str, str]]:
 
 def _usage_text(usage: Usage) -> str:
     return f"{human_bytes(usage.size_bytes)} in {usage.inodes} inodes"
-
-
-@click.command(
-    cls=Command,
-    short_help="Show the disk space of snapshots.",
-    epilog=examples("snapfs usage", "snapfs usage work --json"),
-)
-@click.argument("key", type=KEY, default="")
-@pass_session
-def usage(session: Session, key: str) -> None:
-    """Show what the snapshot KEY occupies without its parents, or what each does."""
-    with session.store() as store:
-        if key:
-            with suggesting(store, key):
-                measured = {key: store.usage(key)}
-        else:
-            measured = _measure_all(store)
-    if session.output.as_json:
-        shapes = [{"name": k, **usage_shape(used)} for k, used in measured.items()]
-        if key:
-            session.output.document(shapes[0])
-        else:
-            session.output.records(shapes)
-        return
-    rows = [
-        (name, human_bytes(used.size_bytes), str(used.inodes))
-        for name, used in measured.items()
-    ]
-    if not key:
-        total = sum(used.size_bytes for used in measured.values())
-        inodes = sum(used.inodes for used in measured.values())
-        rows.append(("total", human_bytes(total), str(inodes)))
-    session.output.table(("KEY", ">SIZE", ">INODES"), rows)
-
-
-def _measure_all(store: Store) -> dict[str, Usage]:
-    """Return the usage of every snapshot that is still there when its turn comes."""
-    from snapfs.errors import NotFoundError
-
-    measured = {}
-    for found in store.walk():
-        try:
-            measured[found.name] = store.usage(found.name)
-        except NotFoundError:
-            continue  # removed since the listing
-    return measured

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _COLUMNS: Final = (">SIZE", ">INODES", ">AGE", "KEY", "PARENT")
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command(
@@ -105,10 +110,48 @@ def _rows(used: list[tuple[Info, Usage]]) -> list[tuple[str, ...]]:
 def _watch(session: Session, interval: float) -> None:
     from rich.live import Live
 
-    with Live(_picture(session), screen=True, auto_refresh=False) as live:
-        while True:
-            time.sleep(interval)
-            live.update(_picture(session), refresh=True)
+    with _ended_by_sigterm():
+        live = Live(_picture(session), screen=True, auto_refresh=False)
+        try:  # not "with": rich cannot undo half of what it does to a terminal
+            with _signals_held():
+                live.start(refresh=True)
+            while True:
+                time.sleep(interval)
+                live.update(_picture(session), refresh=True)
+        finally:
+            with _signals_held():
+                live.stop()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let what would end the program wait for the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; no error, so that nobody handles it."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM undo what the block did before it ends the process."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it worked
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _picture(session: Session) -> RenderableType:

@@ -27,7 +27,7 @@ from snapfs.manager.sidecars import sidecar_of
 from snapfs.manager.update import updated_labels
 from snapfs.metadata import Row, checked_labels, committed_row
 from snapfs.model import Durability, Info, Kind, Mount, Owner, Usage
-from snapfs.overlay_format import mapped_root
+from snapfs.overlay_format import MAX_LOWERDIRS, mapped_root
 from snapfs.state import Ballast
 from snapfs.state.fsio import open_directory
 from snapfs.state.sidecar import append_sidecar
@@ -91,6 +91,8 @@ class SnapshotChanges:
                 # First: a chain that nobody can mount is refused.
                 stack = views.stack_of(self._parts, row)
                 mounts = self._parts.mounts(row, stack, owner)
+                if parent_row and len(stack.lowerdirs) >= MAX_LOWERDIRS:
+                    self._refuse_too_long(row, parent_row)
                 with disk_errors(f"snapshot {key!r}"):
                     self._directories.place(
                         sidecar_of(row, self._parts.identity.xattr_prefix),
@@ -236,9 +238,21 @@ class SnapshotChanges:
             syncfs(descriptor)
 
     def _refuse_too_long(self, row: Row, parent: Row) -> None:
-        """Refuse a rebase onto a chain that nobody could mount afterwards."""
+        """Refuse an active snapshot on ``parent`` that nobody could mount read-only.
+
+        To commit it would make a chain that cannot be used, and even a diff of it
+        fails: containerd mounts it read-only, with its upperdir as one more lowerdir
+        (``readonlyOverlay`` in ``core/mount/mount.go``).
+        """
+        if row.kind is Kind.VIEW:
+            return
         stack = views.stack_on(self._parts, row, parent)
-        self._parts.mounts(row, stack, row.owner)
+        try:
+            self._parts.mounts(row, stack, row.owner)
+        except ResourceExhaustedError as error:
+            raise ResourceExhaustedError(
+                f"snapshot {row.key!r} could be neither compared nor committed: {error}"
+            ) from error
 
     def _remove_row(self, key: str) -> None:
         self._metadata.mark_dirty()
@@ -253,7 +267,7 @@ class SnapshotChanges:
         try:
             for number in {row.snapshot_id, row.layer_id}:
                 if not self._metadata.is_needed(number):
-                    self._directories.discard(number)
+                    self._directories.discard(self._paths.directory(number))
         except OSError as error:
             _log.warning("directory of removed %r stays: %s", row.key, error)
         self.reclaim_soon()

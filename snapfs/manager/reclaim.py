@@ -6,21 +6,24 @@ import contextlib
 import logging
 import os
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from snapfs.errors import SnapfsError
 from snapfs.metadata import MetadataStore
-from snapfs.model import Garbage
+from snapfs.model import Garbage, Usage
 from snapfs.state import Ballast, SnapshotDirectories, StatePaths
-from snapfs.worker import WorkerProcess
+from snapfs.state.burst import Burst
+from snapfs.worker import Removal, WorkerProcess
 
 _log = logging.getLogger(__name__)
 
 # So long no removal comes when a burst is over; so long it may last.
 _QUIET_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
+# Entries of the trash in one request to the worker: enough that the way there and
+# back costs nothing, few enough that what stays is logged while the rest goes on.
+_BATCH: Final = 64
 
 
 class Reclaimer:
@@ -48,6 +51,9 @@ class Reclaimer:
         self._turn = threading.Lock()
         self._busy: set[int] = set()
         self._wanted = threading.Event()
+        # A garbage collection removes many snapshots in a row, under a lock that
+        # stops the node; reclaiming the first would slow down all the others.
+        self._removals = Burst(_QUIET_S, _LONGEST_WAIT_S)
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -98,18 +104,27 @@ class Reclaimer:
         with self._turn:
             for item in self.orphans():
                 try:
-                    self._directories.discard_entry(item.path)
+                    self._directories.discard(item.path)
                 except OSError as error:
                     _log.warning("cannot reclaim %s: %s", item.path, error)
                 else:
                     reasons[os.path.basename(item.path)] = item.reason
-            return self._empty_trash(reasons)
+            removed = self._empty_trash(measured=True)
+        return [
+            Garbage(
+                os.path.join(self._paths.trash, name),
+                reasons.get(name, "its snapshot was removed"),
+                usage,
+            )
+            for name, usage in removed.items()
+        ]
 
     def start(self) -> None:
         """Empty the trash in the background."""
         with self._lock:
             if self._closing:
                 return
+            self._removals.note_call()
             self._wanted.set()
             if self._thread is None:
                 thread = threading.Thread(
@@ -122,7 +137,7 @@ class Reclaimer:
         """Wait until what was started is done."""
         if self._thread is not None:
             with self._turn:
-                self._empty_trash({})
+                self._empty_trash()
 
     def close(self) -> None:
         """Stop, in the middle of a removal if need be."""
@@ -130,6 +145,7 @@ class Reclaimer:
             self._closing = True
             self._wanted.set()
             thread = self._thread
+        self._removals.give_up()
         self._worker.close()
         if thread is not None:
             thread.join()
@@ -137,47 +153,55 @@ class Reclaimer:
     def _serve(self) -> None:
         while True:
             self._wanted.wait()
-            self._let_burst_pass()
+            self._removals.let_pass()
+            self._wanted.clear()
             if self._closing:
                 return
             try:
                 with self._turn:
-                    self._empty_trash({})
+                    self._empty_trash()
             except OSError as error:  # this thread must live to the next removal
                 _log.warning("cannot read the trash: %s", error)
 
-    def _let_burst_pass(self) -> None:
-        """Wait for the end of a burst of removals, if it comes soon.
+    def _empty_trash(self, *, measured: bool = False) -> dict[str, Usage]:
+        """Remove what is in the trash; return what there was, by name.
 
-        A garbage collection removes many snapshots in a row, under a lock that
-        stops the node; reclaiming the first would slow down all the others.
+        The caller holds the turn. What cannot be removed is logged, and left out.
         """
-        deadline = time.monotonic() + _LONGEST_WAIT_S
-        while not self._closing and time.monotonic() < deadline:
-            self._wanted.clear()
-            if not self._wanted.wait(_QUIET_S):
-                return
-        self._wanted.clear()
-
-    def _empty_trash(self, reasons: dict[str, str]) -> list[Garbage]:
-        """Remove what is in the trash; the caller holds the turn."""
-        removed = []
-        for name in self._directories.trash():
-            if self._closing:
-                break
-            path = os.path.join(self._paths.trash, name)
-            try:
-                usage = self._worker.remove(path)
-            except (OSError, SnapfsError) as error:
-                if not self._closing:
-                    _log.warning("cannot reclaim %s: %s", path, error)
-                continue
-            if not usage.inodes:
-                continue  # somebody else has removed it: none of ours to report
-            reason = reasons.get(name, "its snapshot was removed")
-            removed.append(Garbage(path, reason, usage))
+        removed = {}
+        for names in _batches(self._directories.trash()):
+            for name, removal in self._remove(names, measured=measured):
+                if removal.error is not None:
+                    self._complain(name, removal.error)
+                elif removal.usage.inodes:  # else somebody else has removed it
+                    removed[name] = removal.usage
         Ballast(self._paths).take_on()  # a removal may have spent it
         return removed
+
+    def _remove(
+        self, names: Sequence[str], *, measured: bool
+    ) -> Iterable[tuple[str, Removal]]:
+        """Have the worker remove ``names``; nothing where the store is closed."""
+        if self._closing:
+            return ()
+        try:
+            removals = self._worker.remove(self._paths.trash, names, measured=measured)
+        except (OSError, SnapfsError) as error:
+            if len(names) == 1 or self._closing:
+                self._complain(names[0], error)
+                return ()
+            # It dies of one of them, say: that must not keep the others.
+            return [
+                pair
+                for name in names
+                for pair in self._remove([name], measured=measured)
+            ]
+        return zip(names, removals, strict=True)
+
+    def _complain(self, name: str, error: Exception) -> None:
+        if not self._closing:
+            path = os.path.join(self._paths.trash, name)
+            _log.warning("cannot reclaim %s: %s", path, error)
 
     def _has_user(self, name: str) -> bool:
         """Whether a directory that was listed belongs to a row or to a verb.
@@ -195,6 +219,10 @@ class Reclaimer:
     def _is_busy(self, name: str) -> bool:
         with self._lock:
             return _is_number(name) and int(name) in self._busy
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + _BATCH] for start in range(0, len(names), _BATCH))
 
 
 def _is_number(name: str) -> bool:

@@ -60,7 +60,7 @@ def _make_missing_parents(parts: ManagerParts) -> None:
 
 def _discard(parts: ManagerParts, path: str) -> None:
     try:
-        parts.directories.discard_entry(path)
+        parts.directories.discard(path)
     except OSError as error:
         # Something is mounted on it, say: no reason to refuse every snapshot.
         _log.warning("%s stays: %s", path, error)

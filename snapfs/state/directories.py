@@ -89,15 +89,15 @@ class SnapshotDirectories:
         if is_reserved and self._reserve is not None:
             if self._reserve.publish(record, with_work=with_work, fs_owner=fs_owner):
                 return
-            self._to_trash(self._paths.reserved(record.snapshot_id))
+            self.discard(self._paths.reserved(record.snapshot_id))
         self.stage(record, with_work=with_work, fs_owner=fs_owner)
         self.publish(record.snapshot_id)
 
     def abandon(self, snapshot_id: int) -> None:
         """Discard a directory wherever its making stopped."""
-        self._to_trash(self._paths.reserved(snapshot_id))
-        self.discard_staged(snapshot_id)
-        self.discard(snapshot_id)
+        self.discard(self._paths.reserved(snapshot_id))
+        self.discard(self._staged(snapshot_id))
+        self.discard(self._paths.directory(snapshot_id))
 
     def settle_reserve(self, is_needed: Callable[[int], bool]) -> None:
         """Put what an earlier process left in the reserve where it belongs.
@@ -112,7 +112,7 @@ class SnapshotDirectories:
                 os.rename(path, place)
                 sync_directory(self._paths.snapshots)
             else:
-                self._to_trash(path)
+                self.discard(path)
 
     def stage(
         self,
@@ -125,7 +125,7 @@ class SnapshotDirectories:
 
         Arguments and errors are those of :meth:`place`.
         """
-        staged = os.path.join(self._paths.staging, str(record.snapshot_id))
+        staged = self._staged(record.snapshot_id)
         os.mkdir(staged, _PRIVATE_MODE)
         if self._limiter is not None:
             self._limiter.limit(staged, record.labels)
@@ -136,28 +136,29 @@ class SnapshotDirectories:
 
     def publish(self, snapshot_id: int) -> None:
         """Move a staged directory to its place; durable on return."""
-        name = str(snapshot_id)
-        os.rename(
-            os.path.join(self._paths.staging, name),
-            os.path.join(self._paths.snapshots, name),
-        )
+        os.rename(self._staged(snapshot_id), self._paths.directory(snapshot_id))
         sync_directory(self._paths.snapshots)
 
-    def discard_staged(self, snapshot_id: int) -> None:
-        """Move a staged directory into the trash, wherever its making stopped."""
-        self._to_trash(os.path.join(self._paths.staging, str(snapshot_id)))
-
-    def discard(self, snapshot_id: int) -> None:
-        """Move a published directory into the trash; nothing happens if it is gone.
+    def discard(self, path: str) -> None:
+        """Move a directory into the trash; nothing happens if it is gone.
 
         No sync: if the rename is lost in a crash, the directory is found again as
         one that has no row.
         """
-        self._to_trash(self._paths.directory(snapshot_id))
-
-    def discard_entry(self, path: str) -> None:
-        """Move any entry of ``snapshots`` or ``staging`` into the trash."""
-        self._to_trash(path)
+        # A name in the trash is never taken: numbers are not reused, and what else
+        # comes here gets a number behind its name.
+        target = os.path.join(self._paths.trash, os.path.basename(path))
+        for attempt in range(1, 1000):
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                return  # somebody else was faster; the outcome is the same
+            except OSError:
+                if not os.path.lexists(target):
+                    raise
+                target = f"{self._paths.trash}/{os.path.basename(path)}.{attempt}"
+            else:
+                return
 
     def published(self) -> list[str]:
         """Return the names under ``snapshots``, whatever they are."""
@@ -178,18 +179,5 @@ class SnapshotDirectories:
         """Return the names that wait in the trash."""
         return os.listdir(self._paths.trash)
 
-    def _to_trash(self, path: str) -> None:
-        # A name in the trash is never taken: numbers are not reused, and what else
-        # comes here gets a number behind its name.
-        target = os.path.join(self._paths.trash, os.path.basename(path))
-        for attempt in range(1, 1000):
-            try:
-                os.rename(path, target)
-            except FileNotFoundError:
-                return  # somebody else was faster; the outcome is the same
-            except OSError:
-                if not os.path.lexists(target):
-                    raise
-                target = f"{self._paths.trash}/{os.path.basename(path)}.{attempt}"
-            else:
-                return
+    def _staged(self, snapshot_id: int) -> str:
+        return os.path.join(self._paths.staging, str(snapshot_id))

@@ -13,12 +13,12 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from snapfs.errors import SnapfsError
+from snapfs.state.burst import Burst
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory
 from snapfs.state.paths import StatePaths
@@ -50,7 +50,8 @@ class DirectoryReserve:
         self._ready: deque[int] = deque()
         self._wanted = threading.Event()
         self._closing = False
-        self._last_take_s = -_QUIET_S
+        # Filling competes with the prepares of a burst for the journal.
+        self._prepares = Burst(_QUIET_S)
         self._thread = threading.Thread(
             target=self._fill_for_ever, name="reserve", daemon=True
         )
@@ -69,7 +70,7 @@ class DirectoryReserve:
             snapshot_id = self._ready.popleft()
         except IndexError:
             snapshot_id = None
-        self._last_take_s = time.monotonic()
+        self._prepares.note_call()
         if self._is_wanted():
             self._wanted.set()
         return snapshot_id
@@ -105,6 +106,7 @@ class DirectoryReserve:
         """Stop, and remove what was not used."""
         self._closing = True
         self._wanted.set()
+        self._prepares.give_up()
         if self._thread.is_alive():
             self._thread.join()
         while self._ready:
@@ -114,7 +116,7 @@ class DirectoryReserve:
         while not self._closing:
             self._wanted.wait()
             self._wanted.clear()
-            self._let_burst_pass()
+            self._prepares.let_pass(is_urgent=lambda: not self._ready)
             try:
                 while self._is_wanted():
                     self._ready.extend(self._make(self._batch))
@@ -122,17 +124,6 @@ class DirectoryReserve:
                 # A full disk, most likely: the next prepare says so to its caller,
                 # and the next take tries again.
                 _log.warning("the reserve cannot be filled: %s", error)
-
-    def _let_burst_pass(self) -> None:
-        """Wait until no directory is taken for a moment, or none is left.
-
-        Filling competes with the prepares of a burst for the journal.
-        """
-        while self._ready and not self._closing:
-            quiet_s = time.monotonic() - self._last_take_s
-            if quiet_s >= _QUIET_S:
-                return
-            time.sleep(_QUIET_S - quiet_s)
 
     def _is_wanted(self) -> bool:
         return not self._closing and self._size - len(self._ready) >= self._batch

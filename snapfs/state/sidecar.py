@@ -178,19 +178,23 @@ def _end_of_lines(content: bytes) -> int:
     line cannot have a valid checksum, since its beginning is gone. A damaged line
     in the middle is left: the lines after it must not come after the new one.
     """
-    end = position = 0
-    for line in content.rstrip(b"\0").split(b"\n"):
-        position += len(line) + 1
-        if _parse(line) is not None:
-            end = position
+    end = content.rfind(b"\n") + 1
+    while end:
+        start = content.rfind(b"\n", 0, end - 1) + 1
+        if _intact_text(content[start : end - 1]) is not None:
+            break
+        end = start
     return end
 
 
-def _parse(line: bytes) -> SidecarRecord | None:
+def _intact_text(line: bytes) -> bytes | None:
     checksum, _, text = line.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(text):
-        return None
+    return text if checksum == b"%08x" % zlib.crc32(text) else None
+
+
+def _parse(line: bytes) -> SidecarRecord | None:
+    text = _intact_text(line)
     try:
-        return _decoder.decode(text)
+        return None if text is None else _decoder.decode(text)
     except msgspec.MsgspecError:
         return None

@@ -2,12 +2,15 @@
 
 One busy Python thread would add milliseconds to every call of the service, so the
 owner of a store runs ``python -m snapfs.worker`` at low priority and talks to it in
-lines of JSON: ``{"op": "measure" | "remove", "path": ...}`` in, ``{"size_bytes",
-"inodes"}`` or ``{"error", "errno"}`` out. It ends when its input does, and so never
-outlives its owner for long.
+lines of JSON. A request is ``{"op": "measure", "path": ...}`` or ``{"op": "remove",
+"path": ..., "names": [...], "measured": ...}``; the answer ``{"size_bytes",
+"inodes"}``, ``{"removals": [[size_bytes, inodes, errno, error, path], ...]}`` or
+``{"error", "errno"}``. It ends when its input does, and so never outlives its owner
+for long.
 """
 
+from snapfs.worker.measuring import measure_tree
 from snapfs.worker.process import WorkerProcess
-from snapfs.worker.trees import measure_tree, remove_tree
+from snapfs.worker.removal import Removal, remove_trees
 
-__all__ = ["WorkerProcess", "measure_tree", "remove_tree"]
+__all__ = ["Removal", "WorkerProcess", "measure_tree", "remove_trees"]

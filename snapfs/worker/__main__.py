@@ -6,24 +6,47 @@ import errno
 import json
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 from snapfs.syscalls import IOPRIO_CLASS_IDLE, set_io_priority
-from snapfs.worker.trees import measure_tree, remove_tree
+from snapfs.worker.measuring import measure_tree
+from snapfs.worker.removal import Removal, remove_trees
 
 _NICE: Final = 19
-_OPERATIONS: Final = {"measure": measure_tree, "remove": remove_tree}
 
 
 def _answer(line: str) -> dict[str, object]:
     request = json.loads(line)
     try:
-        usage = _OPERATIONS[request["op"]](request["path"])
+        return _OPERATIONS[request["op"]](request)
     except OSError as error:
         text = error.strerror or str(error)
         where = f" ({error.filename})" if error.filename else ""
         return {"error": text + where, "errno": error.errno or errno.EIO}
+
+
+def _measure(request: dict[str, Any]) -> dict[str, object]:
+    usage = measure_tree(request["path"])
     return {"size_bytes": usage.size_bytes, "inodes": usage.inodes}
+
+
+def _remove(request: dict[str, Any]) -> dict[str, object]:
+    removals = remove_trees(
+        request["path"], request["names"], measured=request["measured"]
+    )
+    return {"removals": [_fields(removal) for removal in removals]}
+
+
+def _fields(removal: Removal) -> tuple[object, ...]:
+    """Return what became of a tree; without an error its number is 0."""
+    usage, error = removal.usage, removal.error
+    if error is None:
+        return usage.size_bytes, usage.inodes, 0, "", ""
+    number = error.errno or errno.EIO
+    return usage.size_bytes, usage.inodes, number, error.strerror, error.filename
+
+
+_OPERATIONS: Final = {"measure": _measure, "remove": _remove}
 
 
 def main() -> None:

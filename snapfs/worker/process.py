@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, Any
 
 from snapfs.errors import UnavailableError
 from snapfs.model import Usage
+from snapfs.worker.removal import Removal
 
 
 class WorkerProcess:
@@ -28,16 +31,23 @@ class WorkerProcess:
             OSError: Something in it cannot be read.
             UnavailableError: The process died, or :meth:`close` was called.
         """
-        return self._request("measure", path)
+        answer = self._request("measure", path)
+        return Usage(answer["size_bytes"], answer["inodes"])
 
-    def remove(self, path: str) -> Usage:
-        """Remove the tree ``path``; return what it occupied.
+    def remove(
+        self, directory: str, names: Sequence[str], *, measured: bool
+    ) -> list[Removal]:
+        """As :func:`snapfs.worker.remove_trees`; the errors hold absolute paths.
+
+        One request: whoever has many names asks in batches, for the answer comes when
+        all of them are done.
 
         Raises:
-            OSError: Something in it cannot be removed.
+            OSError: ``directory`` cannot be opened.
             UnavailableError: The process died, or :meth:`close` was called.
         """
-        return self._request("remove", path)
+        answer = self._request("remove", directory, names=names, measured=measured)
+        return [_removal(directory, *fields) for fields in answer["removals"]]
 
     def close(self) -> None:
         """End the process for good, in the middle of a request if need be."""
@@ -48,18 +58,18 @@ class WorkerProcess:
         with self._lock:
             self._reap()
 
-    def _request(self, operation: str, path: str) -> Usage:
+    def _request(self, operation: str, path: str, **more: object) -> dict[str, Any]:
+        line = json.dumps({"op": operation, "path": path, **more})
         with self._lock:
-            line = json.dumps({"op": operation, "path": path})
             # The second time with a fresh process: the first may have been killed.
             answer = self._ask(line) or ("" if self._closed else self._ask(line))
         if not answer:
             why = "is closed" if self._closed else "died"
-            raise UnavailableError(f"the worker process {why}: {operation} of {path}")
-        result = json.loads(answer)
+            raise UnavailableError(f"the worker process {why}: {operation} in {path}")
+        result: dict[str, Any] = json.loads(answer)
         if "error" in result:
             raise OSError(result["errno"], result["error"], path)
-        return Usage(result["size_bytes"], result["inodes"])
+        return result
 
     def _ask(self, line: str) -> str:
         """Return the whole answer; "" after the process has ended, and is reaped."""
@@ -100,6 +110,13 @@ class WorkerProcess:
         stdout.close()
         self._process.wait()
         self._process = None
+
+
+def _removal(
+    directory: str, size_bytes: int, inodes: int, number: int, text: str, path: str
+) -> Removal:
+    error = OSError(number, text, os.path.join(directory, path)) if number else None
+    return Removal(Usage(size_bytes, inodes), error)
 
 
 def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:

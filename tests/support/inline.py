@@ -7,14 +7,14 @@ takes longer than everything else.
 from __future__ import annotations
 
 from snapfs.manager import SnapshotManager
-from snapfs.worker import measure_tree, remove_tree
+from snapfs.worker import measure_tree, remove_trees
 
 
 class InlineWorker:
     """Makes the calls of a worker process without one."""
 
     measure = staticmethod(measure_tree)
-    remove = staticmethod(remove_tree)
+    remove = staticmethod(remove_trees)
 
     def close(self) -> None:
         pass

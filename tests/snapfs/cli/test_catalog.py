@@ -4,7 +4,7 @@ import click
 import pytest
 
 from snapfs.cli.catalog import CATALOG
-from snapfs.cli.main import cli
+from snapfs.cli.program import cli
 
 
 def every_command() -> list[tuple[str, click.Command]]:

@@ -67,18 +67,6 @@ def test_info_of_an_unknown_key_suggests_near_ones(filled: CommandLine) -> None:
     )
 
 
-def test_usage_of_one_key_is_one_document(filled: CommandLine) -> None:
-    document = filled("usage", "left", "--json").document
-
-    assert document == {"name": "left", "size_bytes": 8192, "inodes": 2}
-
-
-def test_usage_of_all_ends_with_the_total(filled: CommandLine) -> None:
-    lines = filled("usage").out.splitlines()
-
-    assert lines[-1].split() == ["total", "24.0", "KiB", "6"]
-
-
 def test_tree_draws_children_below_their_parents(filled: CommandLine) -> None:
     filled.store.commit("top", "left")
     filled.store.prepare("leaf", "top")

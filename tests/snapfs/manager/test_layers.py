@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.errors import (
-    InvalidArgumentError,
-)
+from snapfs.errors import InvalidArgumentError, ResourceExhaustedError
 from snapfs.manager import SnapshotManager
-from support.stores import commit_layer, fs_of, opened_store
+from snapfs.overlay_format import MAX_LOWERDIRS
+from support.stores import FakeDriver, commit_layer, fs_of, opened_store
 
 
 def test_browsing_shows_a_snapshot_of_any_kind_read_only(
@@ -125,3 +124,29 @@ def test_a_shared_layer_survives_a_restart(root: Path) -> None:
     with opened_store(root) as store:
         assert store.check() == []
         assert (shared / "file").read_text() == "content"
+
+
+def test_a_chain_that_could_not_be_compared_is_refused(root: Path) -> None:
+    # containerd's diff of an active snapshot mounts its upperdir as a lowerdir.
+    driver = FakeDriver(max_layers=MAX_LOWERDIRS)
+    with opened_store(root, drivers={"fake": driver}) as store:
+        parent = ""
+        for number in range(MAX_LOWERDIRS):
+            commit_layer(store, f"c{number}", parent)
+            parent = f"c{number}"
+        before = sorted(os.listdir(root / "snapshots"))
+
+        with pytest.raises(ResourceExhaustedError) as refused:
+            store.prepare("a", parent)
+        store.view("v", parent)
+        store.prepare("b", f"c{MAX_LOWERDIRS - 2}")
+
+        assert str(refused.value) == (
+            "snapshot 'a' could be neither compared nor committed: 501 layers are too"
+            " many"
+        )
+        assert len(store.browse_mounts("b")) == 1
+        store.remove("v")
+        store.remove("b")
+        assert sorted(os.listdir(root / "snapshots")) == before
+        assert store.check() == []

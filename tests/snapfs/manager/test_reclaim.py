@@ -6,15 +6,16 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from snapfs.errors import AlreadyExistsError
+from snapfs.errors import AlreadyExistsError, UnavailableError
 from snapfs.manager import SnapshotManager
 from snapfs.model import Garbage
 from snapfs.state import SidecarRecord, SnapshotDirectories
+from snapfs.worker import Removal
 from support.stores import commit_layer, fs_of, opened_store
 
 
@@ -149,21 +150,74 @@ def test_the_background_goes_on_after_a_failure(
     wait_for(lambda: not os.listdir(root / "trash"))
 
 
+def test_a_full_trash_goes_in_few_requests(root: Path) -> None:
+    requests: list[Sequence[str]] = []
+    with opened_store(root) as store:
+        worker = store._reclaimer._worker
+        remove = worker.remove
+
+        def counted_remove(
+            directory: str, names: Sequence[str], *, measured: bool
+        ) -> list[Removal]:
+            requests.append(names)
+            return remove(directory, names, measured=measured)
+
+        worker.remove = counted_remove  # type: ignore[method-assign]  # counts
+        for number in range(200):
+            (root / "trash" / str(number) / "fs").mkdir(parents=True)
+
+        removed = store.reclaim()
+
+        assert len(removed) == 200
+        assert {item.usage.inodes for item in removed if item.usage} == {2}
+        assert len(requests) < 10
+        assert os.listdir(root / "trash") == []
+
+
+def test_an_entry_that_kills_the_worker_does_not_keep_the_others(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened_store(root) as store:
+        worker = store._reclaimer._worker
+        remove = worker.remove
+
+        def dying_remove(
+            directory: str, names: Sequence[str], *, measured: bool
+        ) -> list[Removal]:
+            if "bad" in names:
+                raise UnavailableError("the worker process died")
+            return remove(directory, names, measured=measured)
+
+        worker.remove = dying_remove  # type: ignore[method-assign]  # dies
+        for name in ("1", "bad", "2"):
+            (root / "trash" / name).mkdir()
+
+        removed = store.reclaim()
+
+        assert {os.path.basename(item.path) for item in removed} == {"1", "2"}
+        assert os.listdir(root / "trash") == ["bad"]
+        assert caplog.messages == [
+            f"cannot reclaim {root}/trash/bad: the worker process died"
+        ]
+
+
 def test_closing_ends_a_removal_that_is_under_way(root: Path) -> None:
     started = threading.Event()
     with opened_store(root) as store:
         worker = store._reclaimer._worker
         remove = worker.remove
 
-        def stopped_remove(path: str) -> object:
+        def stopped_remove(
+            directory: str, names: Sequence[str], *, measured: bool
+        ) -> list[Removal]:
             # A worker that never answers, as one that removes millions of files.
             worker.measure("/nonexistent")
             assert worker._process is not None
             worker._process.send_signal(signal.SIGSTOP)
             started.set()
-            return remove(path)
+            return remove(directory, names, measured=measured)
 
-        worker.remove = stopped_remove  # type: ignore[method-assign, assignment]  # a slow worker
+        worker.remove = stopped_remove  # type: ignore[method-assign]  # a slow worker
         store.prepare("a")
         store.remove("a")
         started.wait()

@@ -138,9 +138,9 @@ def directories(tmp_path: Path) -> SnapshotDirectories:
 
 
 def test_what_is_gone_already_need_not_be_discarded(
-    directories: SnapshotDirectories,
+    directories: SnapshotDirectories, tmp_path: Path
 ) -> None:
-    directories.discard(12)
+    directories.discard(str(tmp_path / "snapshots/12"))
 
     assert directories.trash() == []
 
@@ -150,7 +150,7 @@ def test_names_in_the_trash_do_not_collide(
 ) -> None:
     for _ in range(3):
         (tmp_path / "snapshots/12/fs").mkdir(parents=True)
-        directories.discard(12)
+        directories.discard(str(tmp_path / "snapshots/12"))
 
     assert sorted(directories.trash()) == ["12", "12.1", "12.2"]
     assert directories.published() == []
@@ -161,6 +161,6 @@ def test_a_file_is_discarded_like_a_directory(
 ) -> None:
     (tmp_path / "staging/12").write_text("not ours")
 
-    directories.discard_entry(str(tmp_path / "staging/12"))
+    directories.discard(str(tmp_path / "staging/12"))
 
     assert directories.trash() == ["12"]

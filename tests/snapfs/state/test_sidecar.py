@@ -119,6 +119,19 @@ def test_a_torn_append_at_every_byte_leaves_the_record_before(tmp_path: Path) ->
         assert read_sidecar(str(tmp_path)) == expected, cut
 
 
+def test_a_line_that_lost_its_end_does_not_spoil_the_next(tmp_path: Path) -> None:
+    # The newline can be the first byte of a sector that was never written.
+    file = create(tmp_path, record(1))
+    append_sidecar(str(tmp_path), record(2))
+    content = file.read_bytes()
+    end = content.rindex(b"\n")
+    file.write_bytes(content[:end] + b"\0" + content[end + 1 :])
+
+    append_sidecar(str(tmp_path), record(3))
+
+    assert read_sidecar(str(tmp_path)) == record(3)
+
+
 def test_an_append_after_a_torn_one_counts(tmp_path: Path) -> None:
     file = create(tmp_path, record())
     before = file.read_bytes()

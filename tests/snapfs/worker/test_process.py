@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +41,9 @@ def test_a_tree_is_measured_and_removed(worker: WorkerProcess, tmp_path: Path) -
     (tree / "file").touch()
 
     assert worker.measure(str(tree)).inodes == 2
-    assert worker.remove(str(tree)).inodes == 2
+    (removal,) = worker.remove(str(tmp_path), ["tree"], measured=True)
+    assert removal.usage.inodes == 2
+    assert removal.error is None
     assert not tree.exists()
 
 
@@ -48,7 +51,9 @@ def test_a_path_of_any_bytes_arrives(worker: WorkerProcess, tmp_path: Path) -> N
     tree = tmp_path / os.fsdecode(b'\xff \n"quoted" \xc3\xbc')
     tree.mkdir()
 
-    assert worker.remove(str(tree)).inodes == 1
+    (removal,) = worker.remove(str(tmp_path), [tree.name], measured=False)
+
+    assert removal.usage.inodes == 1
 
 
 def test_an_error_keeps_its_number_and_names_what_failed(
@@ -62,6 +67,36 @@ def test_an_error_keeps_its_number_and_names_what_failed(
     assert raised.value.errno == errno.ENOTDIR
     assert raised.value.filename == str(tmp_path / "file/below")
     assert worker.measure(str(tmp_path)).inodes == 2
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes attributes")
+@pytest.mark.skipif(shutil.which("chattr") is None, reason="needs chattr")
+def test_each_tree_that_stays_has_its_own_error(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    precious = tmp_path / "b/file"
+
+    subprocess.run(["chattr", "+i", precious], check=True)
+    try:
+        removals = worker.remove(str(tmp_path), ["a", "b", "c"], measured=False)
+    finally:
+        subprocess.run(["chattr", "-i", precious], check=True)
+
+    assert [removal.usage.inodes for removal in removals] == [2, 0, 2]
+    error = removals[1].error
+    assert isinstance(error, PermissionError)
+    assert error.filename == str(precious)
+
+
+def test_a_directory_that_is_not_there_is_an_error(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        worker.remove(str(tmp_path / "missing"), ["a"], measured=False)
 
 
 def test_it_runs_at_the_lowest_priority(worker: WorkerProcess, tmp_path: Path) -> None:
