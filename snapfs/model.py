@@ -120,6 +120,31 @@ class Stack:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A committed snapshot to be, whose content lies in a staged directory.
+
+    Attributes:
+        name: Of the committed snapshot.
+        snapshot_id: The number of the directory under ``staging``.
+        parent: The committed snapshot below; "" for none. It may be one that is
+            published in the same call, before this one.
+        labels: Of the committed snapshot.
+        shares: The committed snapshot whose content is this one's too, so that the
+            staged directory has none of its own; "" for none.
+        root_opaque: Nothing below this layer shows.
+        usage: What the content occupies; None where that is not known.
+    """
+
+    name: str
+    snapshot_id: int
+    parent: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_LABELS)
+    shares: str = ""
+    root_opaque: bool = False
+    usage: Usage | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SnapshotDetails:
     """What the store knows of a snapshot beyond the contract's :class:`Info`.
 
@@ -127,6 +152,8 @@ class SnapshotDetails:
         info: The contract's part.
         owner: Who made it.
         directory: Its numbered directory, absolute.
+        content: The ``fs`` directory of its own content; another snapshot's where
+            it shares a layer.
         lowerdirs: The ``fs`` directories below it, highest first.
         driver: The driver that was chosen when it was prepared.
         durability: How the data of a committed snapshot was written.
@@ -136,6 +163,7 @@ class SnapshotDetails:
     info: Info
     owner: Owner
     directory: str
+    content: str
     lowerdirs: tuple[str, ...]
     driver: str
     durability: Durability

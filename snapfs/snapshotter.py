@@ -1,4 +1,4 @@
-"""The two contracts of a snapshot store: ``Snapshotter`` and ``StoreAdmin``.
+"""The contracts of a store: ``Snapshotter``, ``StoreAdmin`` and ``LayerStore``.
 
 Vocabulary. ``key`` names an active snapshot or a view, ``name`` a committed
 snapshot; both live in one key space. ``parent`` is the name of the committed
@@ -31,10 +31,12 @@ from typing import Protocol
 
 from snapfs.model import (
     NO_LABELS,
+    Durability,
     Finding,
     Garbage,
     Info,
     Mount,
+    NewLayer,
     SnapshotDetails,
     StoreStatus,
     Usage,
@@ -245,5 +247,44 @@ class StoreAdmin(Protocol):
         ...
 
 
-class Store(Snapshotter, StoreAdmin, Protocol):
+class LayerStore(Protocol):
+    """Committed snapshots that are made whole, outside of any active snapshot.
+
+    Whoever has a layer makes ``staging/N`` in the root of the store, holds it with
+    a lock (``snapfs.state.staged``) and fills its ``fs``. It takes the rights of
+    the store's owner to do that, not its process.
+    """
+
+    def stage(self, count: int) -> list[int]:
+        """Return ``count`` numbers for directories under ``staging``.
+
+        Nobody else gets them, ever. One that is not used costs nothing.
+
+        Raises:
+            InvalidArgumentError: More are wanted than any image has layers.
+        """
+        ...
+
+    def publish(
+        self, layers: Sequence[NewLayer], durability: Durability | None = None
+    ) -> None:
+        """Make staged directories committed snapshots: all of them, or none.
+
+        Unless ``durability`` (the store's, if None) is ``none``, everything that
+        was written is on disk before the first of them exists: one sync for all.
+        On an error the directories stay as they are, for the caller to remove.
+
+        Raises:
+            AlreadyExistsError: A name is taken; the message says which.
+            NotFoundError: A parent, a staged directory or the snapshot whose content
+                is to be shared does not exist.
+            InvalidArgumentError: A parent is not committed, a number is not one
+                that :meth:`stage` returned, a label is too long, or a chain would
+                have the same content twice, which overlayfs does not mount.
+            ResourceExhaustedError: The disk is full, or a chain would be too long.
+        """
+        ...
+
+
+class Store(Snapshotter, StoreAdmin, LayerStore, Protocol):
     """A snapshot store: the contract and its administration in one object."""

@@ -15,6 +15,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from snapfs.api import snapshots_pb2, store_pb2, types_pb2
+from snapfs.errors import InvalidArgumentError
 from snapfs.model import (
     Durability,
     Finding,
@@ -22,6 +23,7 @@ from snapfs.model import (
     Info,
     Kind,
     Mount,
+    NewLayer,
     Owner,
     Severity,
     SnapshotDetails,
@@ -131,6 +133,7 @@ def details_to_proto(details: SnapshotDetails) -> store_pb2.SnapshotDetails:
         driver=details.driver,
         durability=details.durability.value,
         usage=_own_usage_to_proto(details.usage),
+        content=os.fsencode(details.content),
     )
 
 
@@ -147,6 +150,7 @@ def details_from_proto(details: store_pb2.SnapshotDetails) -> SnapshotDetails:
         ),
         owner=Owner(details.owner),
         directory=os.fsdecode(details.directory),
+        content=os.fsdecode(details.content),
         lowerdirs=tuple(os.fsdecode(lowerdir) for lowerdir in details.lowerdirs),
         driver=details.driver,
         durability=Durability(details.durability),
@@ -209,6 +213,44 @@ def status_to_proto(status: StoreStatus) -> store_pb2.StatusResponse:
         snapshots=status.snapshots,
         trash_entries=status.trash_entries,
     )
+
+
+def new_layer_to_proto(layer: NewLayer) -> store_pb2.NewLayer:
+    """Convert a layer that is to be published."""
+    return store_pb2.NewLayer(
+        name=layer.name,
+        snapshot_id=layer.snapshot_id,
+        parent=layer.parent,
+        labels=dict(layer.labels),
+        shares=layer.shares,
+        root_opaque=layer.root_opaque,
+        usage=_own_usage_to_proto(layer.usage),
+    )
+
+
+def new_layer_from_proto(layer: store_pb2.NewLayer) -> NewLayer:
+    """Convert a layer that is to be published."""
+    return NewLayer(
+        name=layer.name,
+        snapshot_id=layer.snapshot_id,
+        parent=layer.parent,
+        labels=MappingProxyType(dict(layer.labels)),
+        shares=layer.shares,
+        root_opaque=layer.root_opaque,
+        usage=_own_usage_from_proto(layer.usage) if layer.HasField("usage") else None,
+    )
+
+
+def durability_from_proto(word: str) -> Durability | None:
+    """Convert how data is to be written; None for "".
+
+    Raises:
+        InvalidArgumentError: There is no such mode.
+    """
+    try:
+        return Durability(word) if word else None
+    except ValueError as error:
+        raise InvalidArgumentError(f"there is no durability {word!r}") from error
 
 
 def status_from_proto(status: store_pb2.StatusResponse) -> StoreStatus:

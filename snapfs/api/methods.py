@@ -137,3 +137,7 @@ CHECK: Final = Method(
 STATUS: Final = Method(
     STORE_SERVICE, "Status", store_pb2.StatusRequest, store_pb2.StatusResponse
 )
+STAGE: Final = Method(
+    STORE_SERVICE, "Stage", store_pb2.StageRequest, store_pb2.StageResponse
+)
+PUBLISH: Final = Method(STORE_SERVICE, "Publish", store_pb2.PublishRequest, Empty)

@@ -18,7 +18,7 @@ class Usage(_message.Message):
     def __init__(self, size_bytes: _Optional[int] = ..., inodes: _Optional[int] = ...) -> None: ...
 
 class SnapshotDetails(_message.Message):
-    __slots__ = ("name", "parent", "kind", "created_ns", "updated_ns", "labels", "owner", "directory", "lowerdirs", "driver", "durability", "usage")
+    __slots__ = ("name", "parent", "kind", "created_ns", "updated_ns", "labels", "owner", "directory", "lowerdirs", "driver", "durability", "usage", "content")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class SnapshotDetails(_message.Message):
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     kind: str
@@ -50,7 +51,8 @@ class SnapshotDetails(_message.Message):
     driver: str
     durability: str
     usage: Usage
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., kind: _Optional[str] = ..., created_ns: _Optional[int] = ..., updated_ns: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., directory: _Optional[bytes] = ..., lowerdirs: _Optional[_Iterable[bytes]] = ..., driver: _Optional[str] = ..., durability: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    content: bytes
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., kind: _Optional[str] = ..., created_ns: _Optional[int] = ..., updated_ns: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., directory: _Optional[bytes] = ..., lowerdirs: _Optional[_Iterable[bytes]] = ..., driver: _Optional[str] = ..., durability: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class DetailsRequest(_message.Message):
     __slots__ = ("key",)
@@ -167,3 +169,48 @@ class StatusResponse(_message.Message):
     snapshots: int
     trash_entries: int
     def __init__(self, root: _Optional[bytes] = ..., store_id: _Optional[str] = ..., format_version: _Optional[int] = ..., xattr_prefix: _Optional[str] = ..., driver: _Optional[str] = ..., durability: _Optional[str] = ..., pid: _Optional[int] = ..., snapshots: _Optional[int] = ..., trash_entries: _Optional[int] = ...) -> None: ...
+
+class StageRequest(_message.Message):
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...
+
+class StageResponse(_message.Message):
+    __slots__ = ("snapshot_ids",)
+    SNAPSHOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    snapshot_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, snapshot_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class NewLayer(_message.Message):
+    __slots__ = ("name", "snapshot_id", "parent", "labels", "shares", "root_opaque", "usage")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    ROOT_OPAQUE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    snapshot_id: int
+    parent: str
+    labels: _containers.ScalarMap[str, str]
+    shares: str
+    root_opaque: bool
+    usage: Usage
+    def __init__(self, name: _Optional[str] = ..., snapshot_id: _Optional[int] = ..., parent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., shares: _Optional[str] = ..., root_opaque: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class PublishRequest(_message.Message):
+    __slots__ = ("layers", "durability")
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    layers: _containers.RepeatedCompositeFieldContainer[NewLayer]
+    durability: str
+    def __init__(self, layers: _Optional[_Iterable[_Union[NewLayer, _Mapping]]] = ..., durability: _Optional[str] = ...) -> None: ...

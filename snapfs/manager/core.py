@@ -15,15 +15,18 @@ from snapfs.manager import checks, views
 from snapfs.manager.changes import SnapshotChanges
 from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
 from snapfs.manager.parts import ManagerParts
+from snapfs.manager.publishing import LayerPublisher
 from snapfs.manager.reclaim import Reclaimer
 from snapfs.metadata import MetadataStore, Row, parse_filters
 from snapfs.model import (
     NO_LABELS,
+    Durability,
     Finding,
     Garbage,
     Info,
     Kind,
     Mount,
+    NewLayer,
     Owner,
     SnapshotDetails,
     StoreStatus,
@@ -47,6 +50,7 @@ class SnapshotManager:
         self._meter = WorkerProcess()
         self._reclaimer = Reclaimer(parts.paths, parts.metadata, parts.directories)
         self._changes = SnapshotChanges(parts, self._reclaimer)
+        self._publisher = LayerPublisher(parts, self._reclaimer, self._changes.gate)
 
     # -- the contract ----------------------------------------------------------
 
@@ -194,6 +198,18 @@ class SnapshotManager:
             snapshots=len(self._metadata),
             trash_entries=len(self._parts.directories.trash()),
         )
+
+    # -- layers ----------------------------------------------------------------
+
+    def stage(self, count: int) -> list[int]:
+        """See :meth:`snapfs.snapshotter.LayerStore.stage`."""
+        return self._publisher.stage(count)
+
+    def publish(
+        self, layers: Sequence[NewLayer], durability: Durability | None = None
+    ) -> None:
+        """See :meth:`snapfs.snapshotter.LayerStore.publish`."""
+        self._publisher.publish(layers, durability)
 
     def finish_reclaim(self) -> None:
         """Wait until what this process removed is reclaimed."""

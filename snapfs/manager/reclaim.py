@@ -14,6 +14,7 @@ from snapfs.metadata import MetadataStore
 from snapfs.model import Garbage, Usage
 from snapfs.state import Ballast, SnapshotDirectories, StatePaths
 from snapfs.state.burst import Burst
+from snapfs.state.staged import unless_in_use
 from snapfs.worker import Removal, WorkerProcess
 
 _log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Reclaimer:
         found = [
             Garbage(os.path.join(self._paths.staging, name), "its making was cut short")
             for name in self._directories.staged()
-            if not self._is_busy(name)
+            if not self._is_busy(name) and self._is_idle(name)
         ]
         found += [
             Garbage(os.path.join(self._paths.snapshots, name), "no snapshot has it")
@@ -104,7 +105,10 @@ class Reclaimer:
         with self._turn:
             for item in self.orphans():
                 try:
-                    self._directories.discard(item.path)
+                    with unless_in_use(item.path) as is_idle:
+                        if not is_idle:
+                            continue  # somebody stages a layer there, since now
+                        self._directories.discard(item.path)
                 except OSError as error:
                     _log.warning("cannot reclaim %s: %s", item.path, error)
                 else:
@@ -215,6 +219,11 @@ class Reclaimer:
             or self._is_busy(name)
             or self._metadata.is_needed(number)
         )
+
+    def _is_idle(self, name: str) -> bool:
+        """Whether nobody fills a staged directory at this moment."""
+        with unless_in_use(os.path.join(self._paths.staging, name)) as is_idle:
+            return is_idle
 
     def _is_busy(self, name: str) -> bool:
         with self._lock:

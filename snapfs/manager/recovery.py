@@ -15,6 +15,7 @@ from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
 from snapfs.state import Ballast, SidecarRecord
 from snapfs.state.sidecar import append_sidecar, read_sidecar
+from snapfs.state.staged import unless_in_use
 
 if TYPE_CHECKING:
     from snapfs.manager.parts import ManagerParts
@@ -33,7 +34,10 @@ def recover(parts: ManagerParts) -> None:
     _refuse_old_database(parts)
     parts.directories.settle_reserve(parts.metadata.is_needed)
     for name in parts.directories.staged():
-        _discard(parts, os.path.join(parts.paths.staging, name))
+        path = os.path.join(parts.paths.staging, name)
+        with unless_in_use(path) as is_idle:
+            if is_idle:
+                _discard(parts, path)
     for name in parts.directories.published():
         if (
             name.isascii()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from snapfs.errors import InvalidArgumentError
@@ -39,6 +40,11 @@ def stack_on(parts: ManagerParts, row: Row, parent: Row) -> Stack:
     return Stack(Kind.VIEW, lowerdirs, labels=row.info.labels)
 
 
+def stack_of_layers(parts: ManagerParts, layers: Sequence[Row]) -> Stack:
+    """Return the stack of a view on ``layers``, highest first."""
+    return Stack(Kind.VIEW, tuple(parts.paths.fs(layer.layer_id) for layer in layers))
+
+
 def browse_stack(parts: ManagerParts, row: Row, upperdir: str, workdir: str) -> Stack:
     """Return the stack that shows the content of a snapshot of any kind.
 
@@ -63,6 +69,7 @@ def details(parts: ManagerParts, row: Row) -> SnapshotDetails:
         info=row.info,
         owner=row.owner,
         directory=parts.paths.directory(row.snapshot_id),
+        content=parts.paths.fs(row.layer_id),
         lowerdirs=_lowerdirs_below(parts, row),
         driver=row.driver,
         durability=row.durability,

@@ -5,6 +5,8 @@ Source: ``core/snapshots/storage/bolt.go`` (createSnapshot, CommitActive, Remove
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from snapfs.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -83,6 +85,48 @@ def check_commit(
             f"parent snapshot {parent!r} is {parent_row.kind}, not committed"
         )
     return row, parent_row
+
+
+def check_publish(index: SnapshotIndex, rows: Sequence[Row]) -> None:
+    """Check what publishing committed ``rows`` asks, each on those before it.
+
+    Raises:
+        InvalidArgumentError: A name is empty or no text, or a parent is not
+            committed, or a chain would have the same layer twice: the kernel
+            refuses to mount it (``ovl_setup_trap``, "conflicting lowerdir path").
+        AlreadyExistsError: A name is taken.
+        NotFoundError: A parent, or the layer that a row shares, is gone.
+    """
+    fresh: dict[str, Row] = {}
+    layers = {row.layer_id for row in rows if row.layer_id == row.snapshot_id}
+    for row in rows:
+        if row.key in fresh:
+            raise AlreadyExistsError(f"snapshot {row.key!r} is published twice")
+        parent = fresh.get(row.info.parent)
+        if parent is None:
+            parent = check_create(index, row.key, row.info.parent)
+        else:
+            check_create(index, row.key, "")
+        refuse_other_parent(row, parent)
+        if row.layer_id not in layers and not index.is_needed(row.layer_id):
+            raise NotFoundError(
+                f"snapshot {row.key!r}: the layer that it shares was removed"
+            )
+        _refuse_layer_twice(index, fresh, row)
+        fresh[row.key] = row
+
+
+def _refuse_layer_twice(
+    index: SnapshotIndex, fresh: Mapping[str, Row], row: Row
+) -> None:
+    below: Row | None = row
+    while below is not None and not below.root_opaque:
+        below = fresh.get(below.info.parent) or index.by_id(below.parent_id)
+        if below is not None and below.layer_id == row.layer_id:
+            raise InvalidArgumentError(
+                f"snapshot {row.key!r} would have the content of {below.key!r} twice"
+                " in its chain, which overlayfs does not mount"
+            )
 
 
 def check_remove(index: SnapshotIndex, key: str) -> Row:

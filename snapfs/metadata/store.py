@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from snapfs.errors import NotFoundError, SnapfsError
@@ -165,6 +165,10 @@ class MetadataStore:
         """Raise what :meth:`commit` would; return the rows of key and parent."""
         return rules.check_commit(self._index, name, key, parent)
 
+    def check_publish(self, rows: Sequence[Row]) -> None:
+        """Raise what :meth:`publish` would."""
+        rules.check_publish(self._index, rows)
+
     def check_remove(self, key: str) -> Row:
         """Raise what :meth:`remove` would; return the row."""
         return rules.check_remove(self._index, key)
@@ -211,6 +215,20 @@ class MetadataStore:
             )
             rules.refuse_other_parent(new, parent)
             self._write(old, new)
+
+    def publish(self, rows: Sequence[Row]) -> None:
+        """Add committed rows, parents first; their directories are complete.
+
+        Raises:
+            AlreadyExistsError, NotFoundError, InvalidArgumentError: As
+                :meth:`snapfs.snapshotter.LayerStore.publish`.
+        """
+        with self._lock:
+            rules.check_publish(self._index, rows)
+            with database.transaction(self._connection, self._path):
+                self._connection.executemany(INSERT, map(encode_row, rows))
+            for row in rows:
+                self._index.add(row)
 
     def replace(self, old: Row, new: Row) -> None:
         """Change what a row says; key, parent and kind stay.

@@ -54,8 +54,16 @@ class Channel:
         self._closed = False
         self._client = RpcClient(self._reachable(), max_message_bytes=MAX_MESSAGE_BYTES)
 
-    def call(self, method: Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
+    def call(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        is_long: bool = False,
+    ) -> ResponseT:
         """Make one call, of a method that does not stream; return its response.
+
+        A call that ``is_long`` takes as long as it takes.
 
         Raises:
             SnapfsError: Of the class that the server raised.
@@ -65,7 +73,9 @@ class Channel:
         with self._translated():
             return method.response.FromString(
                 self._client.call(
-                    method.path, request.SerializeToString(), self._timeout_s
+                    method.path,
+                    request.SerializeToString(),
+                    None if is_long else self._timeout_s,
                 )
             )
 

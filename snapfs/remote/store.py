@@ -7,15 +7,23 @@ from collections.abc import Iterator, Sequence
 
 from snapfs.api import convert, methods
 from snapfs.api import store_pb2 as pb
-from snapfs.model import Finding, Garbage, Mount, SnapshotDetails, StoreStatus
+from snapfs.model import (
+    Durability,
+    Finding,
+    Garbage,
+    Mount,
+    NewLayer,
+    SnapshotDetails,
+    StoreStatus,
+)
 from snapfs.remote.snapshotter import RemoteSnapshotter, encodable
 
 
 class RemoteStore(RemoteSnapshotter):
     """Implements :class:`snapfs.snapshotter.Store` over the local socket.
 
-    ``timeout_s`` does not bound ``reclaim`` and ``check``, which take as long as the
-    store is large.
+    ``timeout_s`` does not bound ``reclaim``, ``check`` and ``publish``, which take as
+    long as there is much to read or to sync.
     """
 
     def details(self, key: str) -> SnapshotDetails:
@@ -76,3 +84,20 @@ class RemoteStore(RemoteSnapshotter):
         """See :meth:`snapfs.snapshotter.StoreAdmin.status`."""
         response = self._channel.call(methods.STATUS, pb.StatusRequest())
         return convert.status_from_proto(response)
+
+    def stage(self, count: int) -> list[int]:
+        """See :meth:`snapfs.snapshotter.LayerStore.stage`."""
+        with encodable():
+            request = pb.StageRequest(count=count)
+        return list(self._channel.call(methods.STAGE, request).snapshot_ids)
+
+    def publish(
+        self, layers: Sequence[NewLayer], durability: Durability | None = None
+    ) -> None:
+        """See :meth:`snapfs.snapshotter.LayerStore.publish`."""
+        with encodable():
+            request = pb.PublishRequest(
+                layers=[convert.new_layer_to_proto(layer) for layer in layers],
+                durability=durability.value if durability else "",
+            )
+        self._channel.call(methods.PUBLISH, request, is_long=True)

@@ -1,4 +1,4 @@
-"""Our own administration service over any ``StoreAdmin``: conversion, no more.
+"""Our own service over any ``Store``: conversion, no more.
 
 What can be long comes as a stream of batches, so that no listing outgrows a message.
 """
@@ -14,7 +14,7 @@ from snapfs.api import convert, methods
 from snapfs.api import store_pb2 as pb
 from snapfs.service.dispatch import Endpoints, StreamEndpoint, UnaryEndpoint
 from snapfs.service.servicer import batches
-from snapfs.snapshotter import StoreAdmin
+from snapfs.snapshotter import LayerStore, Store, StoreAdmin
 
 
 class StoreServicer:
@@ -68,14 +68,40 @@ class StoreServicer:
         return convert.status_to_proto(self._admin.status())
 
 
-def store_endpoints(admin: StoreAdmin) -> Endpoints:
-    """Return the administration calls over ``admin``, by path."""
-    servicer = StoreServicer(admin)
+class LayerServicer:
+    """The calls of ``LayerStore``; each takes a request and returns the response."""
+
+    def __init__(self, layers: LayerStore) -> None:
+        self._layers = layers
+
+    def stage(self, request: pb.StageRequest) -> pb.StageResponse:
+        """Answer Stage."""
+        return pb.StageResponse(snapshot_ids=self._layers.stage(request.count))
+
+    def publish(self, request: pb.PublishRequest) -> Empty:
+        """Answer Publish.
+
+        Raises:
+            InvalidArgumentError: The durability is none that we know.
+        """
+        self._layers.publish(
+            [convert.new_layer_from_proto(layer) for layer in request.layers],
+            convert.durability_from_proto(request.durability),
+        )
+        return Empty()
+
+
+def store_endpoints(store: Store) -> Endpoints:
+    """Return the calls of our own service over ``store``, by path."""
+    servicer = StoreServicer(store)
+    layers = LayerServicer(store)
     calls = (
         UnaryEndpoint(methods.DETAILS, servicer.details),
         UnaryEndpoint(methods.BROWSE_MOUNTS, servicer.browse_mounts),
         UnaryEndpoint(methods.FORCE_REMOVE, servicer.force_remove),
         UnaryEndpoint(methods.STATUS, servicer.status),
+        UnaryEndpoint(methods.STAGE, layers.stage),
+        UnaryEndpoint(methods.PUBLISH, layers.publish),
     )
     streams = (
         StreamEndpoint(methods.LIST_DETAILS, servicer.list_details),

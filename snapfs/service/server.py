@@ -23,7 +23,7 @@ from snapfs.service.admin import store_endpoints
 from snapfs.service.dispatch import StreamCall, UnaryCall
 from snapfs.service.servicer import snapshots_endpoints
 from snapfs.service.socket_path import SocketPath
-from snapfs.snapshotter import Snapshotter, StoreAdmin
+from snapfs.snapshotter import Snapshotter, Store
 
 _log: Final = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Listener:
 
     address: str
     snapshotter: Snapshotter
-    admin: StoreAdmin | None = None
+    admin: Store | None = None
     mode: int = 0o600
     allow_long_path: bool = False
 

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from snapfs.errors import NotFoundError
 from snapfs.state.content import make_content_directories
-from snapfs.state.fsio import open_directory, sync_directory
+from snapfs.state.fsio import open_directory, sync_directory, sync_file
 from snapfs.state.paths import StatePaths
 from snapfs.state.reserve import DirectoryReserve
-from snapfs.state.sidecar import SidecarRecord, create_sidecar
+from snapfs.state.sidecar import (
+    SIDECAR_NAME,
+    SidecarRecord,
+    create_sidecar,
+    create_unsynced_sidecar,
+)
+from snapfs.syscalls import syncfs
 
 _PRIVATE_MODE: Final = 0o700
 
@@ -136,7 +144,56 @@ class SnapshotDirectories:
 
     def publish(self, snapshot_id: int) -> None:
         """Move a staged directory to its place; durable on return."""
-        os.rename(self._staged(snapshot_id), self._paths.directory(snapshot_id))
+        self.publish_all((snapshot_id,))
+
+    def complete(self, record: SidecarRecord) -> None:
+        """Write the sidecar of a directory that somebody else staged and filled.
+
+        Nothing is on disk before :meth:`sync_completed`.
+
+        Raises:
+            NotFoundError: There is no staged directory of that number, or it has no
+                content though the record says so.
+            OSError: As the filesystem says.
+        """
+        staged = self._staged(record.snapshot_id)
+        owns_content = record.layer_id == record.snapshot_id
+        if not _is_real_directory(staged) or (
+            owns_content and not _is_real_directory(os.path.join(staged, "fs"))
+        ):
+            raise NotFoundError(f"{record.key!r}: nothing is staged in {staged}")
+        with open_directory(staged) as descriptor:
+            create_unsynced_sidecar(descriptor, record)
+
+    def sync_completed(
+        self, snapshot_ids: Sequence[int], *, with_content: bool
+    ) -> None:
+        """Put completed directories on disk: all that they hold, or sidecars alone."""
+        if with_content:
+            # Of the filesystem: files whose descriptors are closed long since.
+            with open_directory(self._paths.staging) as descriptor:
+                syncfs(descriptor)
+            return
+        for snapshot_id in snapshot_ids:
+            staged = self._staged(snapshot_id)
+            sync_file(os.path.join(staged, SIDECAR_NAME))
+            sync_directory(staged)
+
+    def undo_complete(self, snapshot_id: int) -> None:
+        """Put a directory back as it was before it was completed and published."""
+        staged, published = (
+            self._staged(snapshot_id),
+            self._paths.directory(snapshot_id),
+        )
+        with contextlib.suppress(FileNotFoundError):  # publishing did not come so far
+            os.rename(published, staged)
+        with contextlib.suppress(FileNotFoundError):  # nor its completion
+            os.unlink(os.path.join(staged, SIDECAR_NAME))
+
+    def publish_all(self, snapshot_ids: Sequence[int]) -> None:
+        """Move completed directories to their places; durable on return."""
+        for snapshot_id in snapshot_ids:
+            os.rename(self._staged(snapshot_id), self._paths.directory(snapshot_id))
         sync_directory(self._paths.snapshots)
 
     def discard(self, path: str) -> None:
@@ -181,3 +238,11 @@ class SnapshotDirectories:
 
     def _staged(self, snapshot_id: int) -> str:
         return os.path.join(self._paths.staging, str(snapshot_id))
+
+
+def _is_real_directory(path: str) -> bool:
+    """Whether ``path`` itself is a directory, not a link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False

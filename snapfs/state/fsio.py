@@ -30,6 +30,15 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
 
 
+def sync_file(path: str) -> None:
+    """Put the content of the file ``path`` on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_all(descriptor: int, data: bytes, offset: int) -> None:
     """Write all of ``data`` at ``offset``; pwrite(2) may write less at a time."""
     view = memoryview(data)

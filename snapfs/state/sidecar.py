@@ -72,6 +72,11 @@ def create_sidecar(directory_fd: int, record: SidecarRecord) -> None:
         os.close(descriptor)
 
 
+def create_unsynced_sidecar(directory_fd: int, record: SidecarRecord) -> None:
+    """Make the sidecar in the directory, with ``record``; the caller syncs it."""
+    os.close(_create(directory_fd, _padded(_line(record))))
+
+
 def create_blank_sidecar(directory_fd: int) -> int:
     """Make a sidecar without a record; return it open, for the caller to sync.
 
@@ -156,6 +161,7 @@ def _create(directory_fd: int, content: bytes) -> int:
         write_all(descriptor, content, 0)
     except BaseException:
         os.close(descriptor)
+        os.unlink(SIDECAR_NAME, dir_fd=directory_fd)
         raise
     return descriptor
 

@@ -31,6 +31,7 @@ from snapfs.model import (
     Info,
     Kind,
     Mount,
+    NewLayer,
     Owner,
     SnapshotDetails,
     StoreStatus,
@@ -42,6 +43,7 @@ from support.memory_mounts import read_only_mounts, writable_mounts
 ROOT: Final = "/memory"
 OWN_USAGE: Final = Usage(size_bytes=8192, inodes=2)
 MAX_LABEL_BYTES: Final = 4096
+MAX_STAGED: Final = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class _Entry:
     info: Info
     snapshot_id: int
     owner: Owner
+    layer_id: int = 0  # of whose content it has, where that is shared
+    root_opaque: bool = False
 
     @property
     def directory(self) -> str:
@@ -56,7 +60,7 @@ class _Entry:
 
     @property
     def fs(self) -> str:
-        return f"{self.directory}/fs"
+        return f"{ROOT}/snapshots/{self.layer_id or self.snapshot_id}/fs"
 
 
 class MemoryStore:
@@ -88,6 +92,18 @@ class MemoryStore:
     ) -> list[Mount]:
         """Make an active snapshot or a view that belongs to ``owner``."""
         with self._lock:
+            self._add(kind, key, parent, labels, owner)
+            return self.mounts(key)
+
+    def _add(
+        self,
+        kind: Kind,
+        key: str,
+        parent: str,
+        labels: Mapping[str, str],
+        owner: Owner,
+    ) -> None:
+        with self._lock:
             if not key:
                 raise InvalidArgumentError("a snapshot needs a key")
             if parent and self.get(parent).info.kind is not Kind.COMMITTED:
@@ -100,7 +116,6 @@ class MemoryStore:
             now_ns = time.time_ns()
             info = Info(key, parent, kind, now_ns, now_ns, kept)
             self._entries[key] = _Entry(info, self._last_id, owner)
-            return self.mounts(key)
 
     def mounts(self, key: str) -> list[Mount]:
         with self._lock:
@@ -240,6 +255,35 @@ class MemoryStore:
                 trash_entries=len(self._trash),
             )
 
+    def stage(self, count: int) -> list[int]:
+        with self._lock:
+            if not 0 <= count <= MAX_STAGED:
+                raise InvalidArgumentError(f"cannot stage {count} layers")
+            first, self._last_id = self._last_id + 1, self._last_id + count
+            return list(range(first, self._last_id + 1))
+
+    def publish(
+        self, layers: Sequence[NewLayer], durability: Durability | None = None
+    ) -> None:
+        with self._lock:
+            entries = dict(self._entries)
+            try:
+                for layer in layers:
+                    self._publish(layer)
+            except BaseException:
+                self._entries = entries
+                raise
+
+    def _publish(self, layer: NewLayer) -> None:
+        shared = self.get(layer.shares) if layer.shares else None
+        self._add(Kind.COMMITTED, layer.name, layer.parent, layer.labels, Owner.LOCAL)
+        self._entries[layer.name] = dataclasses.replace(
+            self._entries[layer.name],
+            snapshot_id=layer.snapshot_id,
+            layer_id=(shared.layer_id or shared.snapshot_id) if shared else 0,
+            root_opaque=layer.root_opaque,
+        )
+
     def get(self, key: str) -> _Entry:
         """Return the entry of ``key`` or raise ``NotFoundError``."""
         with self._lock:
@@ -267,7 +311,7 @@ class MemoryStore:
 
     def _lowerdirs(self, entry: _Entry) -> tuple[str, ...]:
         found: list[str] = []
-        while entry.info.parent:
+        while entry.info.parent and not entry.root_opaque:
             entry = self.get(entry.info.parent)
             found.append(entry.fs)
         return tuple(found)
@@ -278,6 +322,7 @@ class MemoryStore:
             info=entry.info,
             owner=entry.owner,
             directory=entry.directory,
+            content=entry.fs,
             lowerdirs=self._lowerdirs(entry),
             driver="memory",
             durability=Durability.NONE,

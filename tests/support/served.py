@@ -12,7 +12,7 @@ import grpc
 from snapfs.api.codes import Code
 from snapfs.api.methods import Method, RequestT, ResponseT
 from snapfs.service.server import Listener, Server
-from snapfs.snapshotter import Snapshotter, StoreAdmin
+from snapfs.snapshotter import Snapshotter, Store
 
 # Far above what a loaded machine needs; they end a test that hangs.
 GRACE_S: Final = 30.0
@@ -23,7 +23,7 @@ CALL_TIMEOUT_S: Final = 60.0
 def served(
     directory: Path,
     snapshotter: Snapshotter,
-    admin: StoreAdmin | None = None,
+    admin: Store | None = None,
     *,
     workers: int = 16,
 ) -> Iterator[str]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from snapfs.api import convert
 from snapfs.api import snapshots_pb2 as pb
+from snapfs.errors import InvalidArgumentError
 from snapfs.model import (
     Durability,
     Finding,
@@ -18,6 +19,7 @@ from snapfs.model import (
     Info,
     Kind,
     Mount,
+    NewLayer,
     Owner,
     Severity,
     SnapshotDetails,
@@ -105,6 +107,7 @@ def test_details_come_back_as_they_were(usage: Usage | None) -> None:
         info=INFO,
         owner=Owner.CONTAINERD,
         directory=ODD_PATH,
+        content=ODD_PATH + "/fs",
         lowerdirs=(ODD_PATH + "/1", "/2"),
         driver="kernel",
         durability=Durability.LAYER,
@@ -150,3 +153,19 @@ def test_status_comes_back_as_it_was() -> None:
     message = through_bytes(convert.status_to_proto(status))
 
     assert convert.status_from_proto(message) == status
+
+
+@pytest.mark.parametrize("usage", [None, Usage(), Usage(1, 2)])
+def test_a_new_layer_comes_back_as_it_was(usage: Usage | None) -> None:
+    layer = NewLayer("top", 7, "base", {"k": "v"}, "other", True, usage)
+
+    message = through_bytes(convert.new_layer_to_proto(layer))
+
+    assert convert.new_layer_from_proto(message) == layer
+
+
+def test_no_durability_is_none_and_an_unknown_one_is_refused() -> None:
+    assert convert.durability_from_proto("") is None
+    assert convert.durability_from_proto("image") is Durability.IMAGE
+    with pytest.raises(InvalidArgumentError, match="no durability 'often'"):
+        convert.durability_from_proto("often")

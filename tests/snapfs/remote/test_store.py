@@ -22,10 +22,12 @@ from snapfs.errors import (
     UnimplementedError,
 )
 from snapfs.model import (
+    Durability,
     Finding,
     Garbage,
     Info,
     Kind,
+    NewLayer,
     Owner,
     Severity,
     StoreStatus,
@@ -309,6 +311,22 @@ def test_long_answers_of_the_administration_arrive_whole(
     monkeypatch.setattr(store, "check", lambda: findings)
 
     assert remote.check() == findings
+
+
+def test_layers_are_staged_and_published(
+    remote: RemoteStore, store: MemoryStore
+) -> None:
+    first, second = remote.stage(2)
+    base = NewLayer("base", first, labels={"k": "v"})
+    top = NewLayer("top", second, parent="base", shares="base", root_opaque=True)
+
+    remote.publish([base, top], Durability.IMAGE)
+
+    assert remote.details("base") == store.details("base")
+    assert remote.details("top").info.parent == "base"
+    assert remote.details("top").content == store.details("base").content
+    with pytest.raises(AlreadyExistsError, match="'base'"):
+        remote.publish([base])
 
 
 def test_status_is_the_servers(remote: RemoteStore, store: MemoryStore) -> None:
