@@ -1,0 +1,33 @@
+"""Opening a blob: the reader that fits its first bytes."""
+
+from __future__ import annotations
+
+from snapfs.compression.detection import HEAD_BYTES, Compression, detect
+from snapfs.compression.inflate import GzipReader
+from snapfs.compression.lz4_frames import Lz4Reader
+from snapfs.compression.stored import (
+    ByteSource,
+    PlainReader,
+    StoredInput,
+    StoredPlain,
+)
+from snapfs.compression.zstd_frames import ZstdReader
+
+
+def open_plain(source: ByteSource, *, zstd_window_bytes: int) -> PlainReader:
+    """Return a reader of the plain bytes of ``source``, by its content.
+
+    This reads the first bytes. The source stays the caller's to close.
+
+    Raises:
+        UnimplementedError: The content is compressed in an unsupported way.
+    """
+    stored = StoredInput(source)
+    compression = detect(stored.peek(HEAD_BYTES))
+    if compression is Compression.GZIP:
+        return GzipReader(stored)
+    if compression is Compression.ZSTD:
+        return ZstdReader(stored, zstd_window_bytes)
+    if compression is Compression.LZ4:
+        return Lz4Reader(stored)
+    return StoredPlain(stored)

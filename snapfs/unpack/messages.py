@@ -1,0 +1,115 @@
+"""What the pipeline and its layer processes say to each other: JSON, a line each.
+
+The job comes on the process's standard input, as its first line; descriptors that it
+names were inherited. Reports go to its standard output; the last one ends it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from snapfs.layer.limits import Limits, Policy
+from snapfs.layer.lower_needs import LowerNeeds
+
+
+class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer to apply.
+
+    Attributes:
+        label: What messages call the layer.
+        blob: A descriptor that the stored bytes are read from.
+        offset: Where they begin, in a file; -1 for a pipe.
+        size_bytes: How many there are; more or fewer are an error.
+        digest: Of the stored bytes.
+        diff_id: Of the plain tar.
+        directory: A descriptor of the empty directory to fill.
+        xattr_prefix: Of overlayfs's marks, as the store has it.
+        cache: The directory that the layer's index is kept in; "" to keep none.
+    """
+
+    label: str
+    blob: int
+    offset: int
+    size_bytes: int
+    digest: str
+    diff_id: str
+    directory: int
+    xattr_prefix: str
+    cache: str
+    limits: Limits
+    policy: Policy
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How far a layer is.
+
+    Attributes:
+        stored_bytes: Read of the blob.
+        plain_bytes: Taken from the tar.
+        entries: Seen in the tar.
+    """
+
+    stored_bytes: int
+    plain_bytes: int
+    entries: int
+
+
+class StageTimes(msgspec.Struct, frozen=True):
+    """Seconds that each stage of one layer was at work, waiting left out.
+
+    Stages overlap: the sum is more than the time that passed.
+
+    Attributes:
+        read_s: Reading and hashing the stored bytes.
+        inflate_s: Decompressing.
+        hash_s: Hashing the plain bytes.
+        parse_s: Reading the tar and deciding: the writer's time in this program.
+        write_s: Writing the files: the writer's time in the kernel.
+        total_s: From the first byte to the last file.
+    """
+
+    read_s: float
+    inflate_s: float
+    hash_s: float
+    parse_s: float
+    write_s: float
+    total_s: float
+
+
+class Applied(msgspec.Struct, frozen=True, tag="applied"):
+    """A layer that is complete on disk, but for what lower layers decide.
+
+    Attributes:
+        plain_bytes: Of the plain tar.
+        entries: In the tar.
+        size_bytes: That the content occupies.
+        inodes: That it has.
+        needs: What lower layers decide, for the pipeline to settle.
+        warnings: What a user should know, a line each.
+        times: Where the time went.
+    """
+
+    plain_bytes: int
+    entries: int
+    size_bytes: int
+    inodes: int
+    needs: LowerNeeds
+    warnings: tuple[str, ...]
+    times: StageTimes
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """A layer that could not be applied.
+
+    Attributes:
+        kind: The name of the error's class in ``snapfs.errors``.
+        message: What went wrong, in one line.
+    """
+
+    kind: str
+    message: str
+
+
+Report: TypeAlias = Progress | Applied | Failed

@@ -1,0 +1,164 @@
+"""The plain bytes of a blob: read, hashed, inflated and hashed again, each beside.
+
+Two threads serve the one that writes files: the first reads, verifies and inflates,
+the second hashes what came out. Both let go of the interpreter's lock while they
+work, so that two cores are busy with one layer.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from snapfs.compression import Background, open_plain
+from snapfs.digest import Digest
+from snapfs.errors import DigestMismatchError, UnsafeLayerError
+from snapfs.image.descriptor import Descriptor
+from snapfs.image.source import BlobReader
+from snapfs.image.verified import VerifiedReader
+from snapfs.layer.limits import Limits
+
+# Blocks of a mebibyte at most: enough that no stage waits for a single one, and few
+# enough to stay in a large cache.
+_AHEAD: Final = 6
+
+
+class PlainStream:
+    """The plain tar of one layer; a context manager that ends its threads.
+
+    Attributes:
+        read_s: Time spent reading and hashing stored bytes.
+        inflate_s: Time spent decompressing them.
+    """
+
+    def __init__(
+        self,
+        blob: BlobReader,
+        descriptor: Descriptor,
+        diff_id: Digest,
+        limits: Limits,
+        where: str,
+    ) -> None:
+        self._blob = VerifiedReader(blob, descriptor, where)
+        self._limits = limits
+        self._where = where
+        self.read_s = 0.0
+        self.inflate_s = 0.0
+        self._plain = open_plain(self, zstd_window_bytes=limits.zstd_window_bytes)
+        self._diff_id = diff_id
+        self._hashing = _Hashing(diff_id)
+        self._ahead = Background(self._inflate, _AHEAD)
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """Return further stored bytes, verified; for the decompressor."""
+        begun = time.perf_counter()
+        try:
+            return self._blob.read(size_bytes)
+        finally:
+            self.read_s += time.perf_counter() - begun
+
+    def read_block(self) -> bytes:
+        """Return the next plain bytes; b"" at the end. For the tar's reader.
+
+        Raises:
+            DataLossError: The blob is damaged, or not the one that was asked for.
+            UnsafeLayerError: It grows beyond the limits.
+        """
+        block = self._ahead.read_block()
+        if block:
+            self._hashing.update(block)
+        return block
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many stored bytes were taken."""
+        return self._plain.stored_bytes
+
+    @property
+    def hash_s(self) -> float:
+        """Time spent hashing plain bytes; final after :meth:`verify`."""
+        return self._hashing.busy_s
+
+    def verify(self) -> None:
+        """Check the whole stream, which was read to its end.
+
+        Raises:
+            DigestMismatchError: The plain tar is not the one of the diff ID.
+            DataLossError: The blob has more than its compressed content.
+        """
+        self._blob.finish()
+        found = self._hashing.finish()
+        if found != self._diff_id.hex:
+            raise DigestMismatchError(
+                f"{self._where}: the plain tar has the diff ID"
+                f" {self._diff_id.algorithm}:{found}; the image's config promises"
+                f" {self._diff_id}"
+            )
+
+    def __enter__(self) -> Self:
+        """Return the stream itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the threads and close the blob."""
+        self._ahead.close()
+        self._hashing.close()
+        self._plain.close()
+        self._blob.close()
+
+    def _inflate(self) -> bytes:
+        begun, read_before_s = time.perf_counter(), self.read_s
+        block = self._plain.read_block()
+        self.inflate_s += time.perf_counter() - begun - (self.read_s - read_before_s)
+        plain_bytes, limits = self._plain.plain_bytes, self._limits
+        if plain_bytes > limits.plain_bytes:
+            raise UnsafeLayerError(
+                f"{self._where}: the plain tar has more than {limits.plain_bytes} bytes"
+            )
+        allowed = max(limits.ratio_free_bytes, limits.ratio * self._plain.stored_bytes)
+        if plain_bytes > allowed:
+            raise UnsafeLayerError(
+                f"{self._where}: {self._plain.stored_bytes} stored bytes grow to more"
+                f" than {allowed}, {limits.ratio} for each"
+            )
+        return block
+
+
+class _Hashing:
+    """A thread that hashes blocks."""
+
+    def __init__(self, diff_id: Digest) -> None:
+        self.busy_s = 0.0
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._hasher = diff_id.hasher()
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+        self._thread.start()
+
+    def update(self, block: bytes) -> None:
+        """Hash the next block, soon."""
+        self._blocks.put(block)
+
+    def finish(self) -> str:
+        """Return the hash of all blocks, in hex."""
+        self.close()
+        return self._hasher.hexdigest()
+
+    def close(self) -> None:
+        """End the thread; it may be called twice."""
+        if self._thread.is_alive():
+            self._blocks.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            begun = time.perf_counter()
+            self._hasher.update(block)
+            self.busy_s += time.perf_counter() - begun

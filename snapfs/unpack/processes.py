@@ -1,0 +1,155 @@
+"""The pipeline's side of a worker: start it, feed it, hear it, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from snapfs.errors import SnapfsError, UnavailableError
+from snapfs.image.files import RangeReader
+from snapfs.image.source import BlobReader
+from snapfs.unpack.messages import Applied, Failed, LayerJob, Progress, Report
+from snapfs.unpack.pipe import pump, wide_pipe
+from snapfs.unpack.worker import error_of
+
+_reports = msgspec.json.Decoder(Report)
+
+
+class LayerProcess:
+    """One worker process; ``stop`` may be called from another thread at any time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_stopped = False
+
+    def run(
+        self,
+        job: LayerJob,
+        blob: BlobReader,
+        inherited: Sequence[int],
+        on_progress: Callable[[Progress], None],
+    ) -> Applied:
+        """Have a layer applied; return what it came to.
+
+        ``job`` names the directory's descriptor, not the blob's: that is found here.
+        ``inherited`` are descriptors that the process keeps open besides.
+
+        Raises:
+            SnapfsError: As the worker reported it, or reading the blob failed.
+            UnavailableError: The worker died, or :meth:`stop` was called.
+        """
+        with contextlib.ExitStack() as held:
+            writing = -1
+            if isinstance(blob, RangeReader):
+                job = msgspec.structs.replace(
+                    job, blob=blob.descriptor, offset=blob.position
+                )
+            else:
+                reading, writing = wide_pipe()
+                job = msgspec.structs.replace(job, blob=reading, offset=-1)
+            process = self._start((job.blob, job.directory, *inherited))
+            held.callback(_end, process)
+            if writing >= 0:
+                os.close(job.blob)
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it says why, or died
+                process.stdin.write(msgspec.json.encode(job) + b"\n")
+                process.stdin.flush()
+            feeder = _Feeder(blob, writing) if writing >= 0 else None
+            try:
+                report = _last_report(process, on_progress)
+            finally:
+                if feeder is not None:
+                    process.kill()  # what it does not read any more, nobody writes
+                    blob.close()  # nor waits for
+                    feeder.join()
+            if feeder is not None and feeder.error is not None:
+                raise feeder.error
+        if isinstance(report, Failed):
+            raise error_of(report)
+        if report is None:
+            raise self._death(job, process)
+        return report
+
+    def stop(self) -> None:
+        """End the process now; ``run`` fails, also if it had not begun."""
+        with self._lock:
+            self._is_stopped = True
+            if self._process is not None:
+                self._process.kill()
+
+    def _start(self, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_stopped:
+                raise UnavailableError("the unpack was stopped")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "snapfs.unpack"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=descriptors,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the pipeline to handle
+            )
+            return self._process
+
+    def _death(
+        self, job: LayerJob, process: subprocess.Popen[bytes]
+    ) -> UnavailableError:
+        if self._is_stopped:
+            return UnavailableError("the unpack was stopped")
+        return UnavailableError(
+            f"{job.label}: the process that applied it ended with"
+            f" {process.returncode}; out of memory?"
+        )
+
+
+class _Feeder(threading.Thread):
+    """Writes a blob into a pipe, and closes that."""
+
+    def __init__(self, blob: BlobReader, writing: int) -> None:
+        super().__init__(name="feed", daemon=True)
+        self.error: SnapfsError | OSError | None = None
+        self._blob = blob
+        self._writing = writing
+        self.start()
+
+    def run(self) -> None:
+        try:
+            pump(self._blob, self._writing)
+        except BrokenPipeError:
+            pass  # the worker has said why, or is dead
+        except (SnapfsError, OSError) as error:
+            self.error = error
+        finally:
+            os.close(self._writing)
+
+
+def _last_report(
+    process: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]
+) -> Applied | Failed | None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.endswith(b"\n"):
+            break  # killed while it wrote
+        report: Report = _reports.decode(line)
+        if not isinstance(report, Progress):
+            return report
+        on_progress(report)
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdout.close()
+    process.wait()

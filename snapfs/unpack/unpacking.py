@@ -1,0 +1,144 @@
+"""Unpacking an image: what is there is reused, the rest is published at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snapfs.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from snapfs.image.resolve import Image
+from snapfs.image.source import ImageSource
+from snapfs.model import NewLayer
+from snapfs.snapshotter import Store
+from snapfs.unpack.pipeline import LayerPipeline
+from snapfs.unpack.plan import UnpackPlan, plan_unpack
+from snapfs.unpack.results import Unpacked, UnpackedLayer
+from snapfs.unpack.settings import NoObserver, UnpackObserver, UnpackSettings
+from snapfs.unpack.sharing import CONTENT_LABEL, DIFF_ID_LABEL
+from snapfs.unpack.staging import StagedLayers
+
+IMAGE_LABEL = "snapfs.io/image"
+
+
+def unpack_image(
+    store: Store,
+    source: ImageSource,
+    image: Image,
+    settings: UnpackSettings,
+    observer: UnpackObserver | None = None,
+) -> Unpacked:
+    """Make an image's chain of committed snapshots in ``store``.
+
+    Each is named by its chain ID; ``settings.name`` is one more name for the top. On
+    any error, and on an interrupt, no snapshot was made and nothing is left behind.
+
+    Raises:
+        SnapfsError: A layer is damaged or unsafe, the disk is full, or a snapshot
+            has one of the names; the message names the layer.
+    """
+    if not image.layers:
+        raise InvalidArgumentError(f"{source.name}: the image has no layers")
+    observer = observer or NoObserver()
+    while True:
+        plan = plan_unpack(store, image)
+        name = "" if _is_named_already(store, settings.name, plan) else settings.name
+        try:
+            made = _unpack(store, source, plan, settings, name, observer)
+        except AlreadyExistsError:
+            # Somebody unpacked a layer of the same chain meanwhile: it is as good.
+            if plan_unpack(store, image).base == plan.base:
+                raise
+            continue
+        top = str(image.layers[-1].chain_id)
+        return Unpacked(settings.name or top, plan.present, tuple(made))
+
+
+def _unpack(
+    store: Store,
+    source: ImageSource,
+    plan: UnpackPlan,
+    settings: UnpackSettings,
+    name: str,
+    observer: UnpackObserver,
+) -> list[UnpackedLayer]:
+    for layer in plan.present:
+        observer.layer_reused(layer)
+    if not plan.missing and not name:
+        return []
+    pipeline = LayerPipeline(store, source, settings, observer)
+    with StagedLayers(store, len(plan.missing) + bool(name)) as staged:
+        made = pipeline.run(plan.base, plan.missing, staged)
+        layers = _new_layers(plan.base, made, staged)
+        if name:
+            top = layers[-1] if layers else None
+            number = staged[len(layers)].snapshot_id
+            layers.append(_named(store, name, number, plan.base, top, source.name))
+        observer.publishing()
+        store.publish(layers, settings.durability)
+    return made
+
+
+def _new_layers(
+    base: str, made: Sequence[UnpackedLayer], staged: StagedLayers
+) -> list[NewLayer]:
+    layers: list[NewLayer] = []
+    parent = base
+    for index, unpacked in enumerate(made):
+        labels = {DIFF_ID_LABEL: str(unpacked.layer.diff_id)}
+        if unpacked.content_key:
+            labels[CONTENT_LABEL] = unpacked.content_key
+        layers.append(
+            NewLayer(
+                name=str(unpacked.layer.chain_id),
+                snapshot_id=staged[index].snapshot_id,
+                parent=parent,
+                labels=labels,
+                shares=unpacked.shares,
+                root_opaque=unpacked.root_opaque,
+                usage=unpacked.usage,
+            )
+        )
+        parent = layers[-1].name
+    return layers
+
+
+def _named(
+    store: Store, name: str, number: int, base: str, top: NewLayer | None, image: str
+) -> NewLayer:
+    """Return the snapshot that shows the whole image under the user's name.
+
+    It has the content and the parent of the image's top layer.
+    """
+    labels = {IMAGE_LABEL: image}
+    if top is not None:
+        parent, shares, root_opaque = top.parent, top.name, top.root_opaque
+    else:
+        details = store.details(base)
+        parent, shares = details.info.parent, base
+        root_opaque = bool(parent) and not details.lowerdirs
+    return NewLayer(
+        name, number, parent, labels, shares=shares, root_opaque=root_opaque
+    )
+
+
+def _is_named_already(store: Store, name: str, plan: UnpackPlan) -> bool:
+    """Whether ``name`` shows this very image already.
+
+    Raises:
+        AlreadyExistsError: It is another snapshot.
+    """
+    if not name:
+        return False
+    try:
+        named = store.details(name)
+    except NotFoundError:
+        return False
+    if plan.missing:
+        same = False
+    else:
+        top = store.details(plan.base)
+        same = (named.content, named.lowerdirs) == (top.content, top.lowerdirs)
+    if not same:
+        raise AlreadyExistsError(
+            f"snapshot {name!r} already exists and is not this image; remove it first"
+        )
+    return True
