@@ -122,7 +122,11 @@ def apply(header: PaxHeader, member: Member) -> None:
             if value:
                 override(member, value)
         elif keyword.startswith(_XATTR):
-            xattrs[_xattr_name(keyword[_XATTR_BYTES:])] = value
+            name = keyword[_XATTR_BYTES:]
+            if b"%" in name:
+                # GNU tar and bsdtar escape these two, and GNU tar reads them so.
+                name = name.replace(b"%3D", b"=").replace(b"%25", b"%")
+            xattrs[_xattr_name(name)] = value
         elif keyword.startswith(_ENCODED_XATTR):
             _decode_xattr(keyword, value, encoded)
     if xattrs or encoded:
