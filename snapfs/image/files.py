@@ -66,6 +66,11 @@ class RangeReader:
         """Where in the file the next byte is."""
         return self._position
 
+    @property
+    def end(self) -> int:
+        """Where in the file the last byte ends."""
+        return self._end
+
     def read(self, size_bytes: int, /) -> bytes:
         """Return up to ``size_bytes`` further bytes; b"" at the end.
 

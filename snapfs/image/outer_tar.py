@@ -20,7 +20,6 @@ from snapfs.tar.header import (
     ZERO_BLOCK,
     checksum_holds,
     new_sums,
-    unpack_header,
     with_prefix,
 )
 from snapfs.tar.member import MemberKind
@@ -29,6 +28,13 @@ from snapfs.tar.member import MemberKind
 _EXTENSION_BYTES: Final = 1 << 20
 # Files of one image: two a layer, some for each config; old archives three a layer.
 _MEMBERS: Final = 1_000_000
+
+# Fields of a header (pax(1), "ustar Interchange Format").
+_NAME: Final = slice(0, 100)
+_SIZE: Final = slice(124, 136)
+_FLAG: Final = 156
+_LINK_NAME: Final = slice(157, 257)
+_PREFIX: Final = slice(345, 500)
 
 _SPARSE: Final = ord("S")
 _LONG_NAME: Final = ord("L")
@@ -112,9 +118,9 @@ class _Walk:
             count += 1
             if count > _MEMBERS:
                 raise UnsafeLayerError(f"there are more than {_MEMBERS} members")
-            flag = header[156]
+            flag = header[_FLAG]
             if flag in _EXTENSIONS:
-                body = self._take_extension(numbers.size(header[124:136]))
+                body = self._take_extension(numbers.size(header[_SIZE]))
                 extensions.take(flag, body)
                 continue
             member = self._take_member(header, flag, extensions)
@@ -160,8 +166,8 @@ class _Walk:
     def _take_member(
         self, header: bytes, flag: int, extensions: _Extensions
     ) -> OuterMember | None:
-        name, _, size, _, _, _, link_name, prefix = unpack_header(header)
-        name = name.partition(b"\0")[0]
+        prefix = header[_PREFIX]
+        name = header[_NAME].partition(b"\0")[0]
         if prefix[0]:
             name = with_prefix(name, prefix, header)
         if extensions.name is not None:
@@ -171,12 +177,12 @@ class _Walk:
         size_bytes = 0
         if flag in WITH_BODY:
             stated = extensions.size_bytes
-            size_bytes = numbers.size(size) if stated is None else stated
+            size_bytes = numbers.size(header[_SIZE]) if stated is None else stated
         offset = self._position
         self._step_over(size_bytes, repr(name[:100]))
         kind = KINDS.get(flag)
         if kind in _LINKS:
-            target = extensions.link_name or link_name.partition(b"\0")[0]
+            target = extensions.link_name or header[_LINK_NAME].partition(b"\0")[0]
             is_symlink = kind is MemberKind.SYMLINK
             return OuterMember(
                 os.fsdecode(name), offset, 0, os.fsdecode(target), is_symlink

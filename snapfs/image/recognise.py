@@ -6,6 +6,7 @@ import os
 from contextlib import closing
 from enum import StrEnum
 
+from snapfs.errors import NotFoundError
 from snapfs.image.archive_index import ArchiveFiles
 from snapfs.image.directory import is_skopeo_directory
 from snapfs.image.files import DirectoryFiles
@@ -35,6 +36,8 @@ def recognise(path: str) -> Scheme | None:
     """
     if os.path.isdir(path):
         return _directory_form(path)
+    if not os.path.exists(path):
+        raise NotFoundError(f"there is nothing at {path!r}")
     with closing(ArchiveFiles(path)) as archive:
         # Docker's list first: its archives may be layouts too, and complete only
         # with the list.

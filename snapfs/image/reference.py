@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from snapfs.errors import InvalidArgumentError, NotFoundError, SnapfsError
+from snapfs.errors import InvalidArgumentError, SnapfsError
 from snapfs.image.recognise import Scheme, recognise
 from snapfs.image.registry.name import RegistryName, parse_name
 from snapfs.image.strict_json import shown
@@ -161,10 +161,7 @@ def _paths(text: str) -> tuple[str, ...]:
 
 def _from_path(text: str) -> SourceReference:
     path, tag = _split_tag(text)
-    try:
-        form = recognise(path)
-    except NotFoundError:
-        raise NotFoundError(f"there is nothing at {path!r}") from None
+    form = recognise(path)
     if tag and form in (None, Scheme.TAR):
         raise InvalidArgumentError(
             f"{path!r} is no image with names, so that {shown(tag)} says nothing"

@@ -52,7 +52,7 @@ class ImageSource(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of what the source holds; open readers end with it."""
+        """Let go of what the source holds; of open readers the caller lets go."""
 
     def __enter__(self) -> Self:
         """Return the source itself."""

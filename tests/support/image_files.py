@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -79,8 +80,6 @@ def classic_files(layers: Sequence[Layer], name: str = NAME) -> Files:
 
 def plain(layer: Layer) -> bytes:
     """Return the layer's tar."""
-    import gzip
-
     return gzip.decompress(layer.blob)
 
 
