@@ -8,6 +8,7 @@ included, and a list that would be cut is refused.
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 from collections.abc import Sequence
@@ -122,6 +123,8 @@ def default_options(
     return (*added, *configured)
 
 
+# The same layers stand in most lists; a path that is refused is not remembered.
+@functools.lru_cache(maxsize=4096)
 def check_path(path: str) -> str:
     """Return ``path``, if a comma-joined option list can hold it.
 
@@ -162,6 +165,9 @@ def check_data_size(options: Sequence[str]) -> None:
     Raises:
         ResourceExhaustedError: They are too long.
     """
+    text = ",".join(options)
+    if len(text) <= syscalls.MOUNT_DATA_MAX and text.isascii():
+        return  # containerd makes it shorter, if anything
     size = containerd_data_size(options)
     if size > syscalls.MOUNT_DATA_MAX:
         raise ResourceExhaustedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from snapfs.errors import (
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
+    PermissionDeniedError,
     SnapfsError,
     UnavailableError,
 )
@@ -24,6 +25,8 @@ from snapfs.rpc.client import RpcStream
 
 # unix(7): sun_path has 108 bytes, the last of which is the terminating NUL.
 _MAX_PATH_BYTES: Final = 107
+
+_ADVICE: Final = "start snapfs serve, or name the right socket"
 
 
 class Channel:
@@ -36,6 +39,8 @@ class Channel:
         address: The path of a unix socket, of any length; ``unix://`` before it is
             understood.
         timeout_s: How long a call may take; None: as long as it takes.
+        metadata: Sent with each call; names in lower case, values in ASCII.
+        advice: What a message says to do where nobody answers.
 
     Raises:
         InvalidArgumentError: ``address`` is empty or cannot be a path, or the name
@@ -44,15 +49,25 @@ class Channel:
             through which we would reach it, cannot be opened.
     """
 
-    def __init__(self, address: str, *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_s: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+        advice: str = _ADVICE,
+    ) -> None:
         path = address.removeprefix("unix://")
         if not path or "\0" in path:
             raise InvalidArgumentError(f"{address!r} is not the path of a socket")
         self._path = os.path.abspath(path)
         self._timeout_s = timeout_s
+        self._advice = advice
         self._cleanup = contextlib.ExitStack()
         self._closed = False
-        self._client = RpcClient(self._reachable(), max_message_bytes=MAX_MESSAGE_BYTES)
+        self._client = RpcClient(
+            self._reachable(), max_message_bytes=MAX_MESSAGE_BYTES, metadata=metadata
+        )
 
     def call(
         self,
@@ -68,6 +83,7 @@ class Channel:
         Raises:
             SnapfsError: Of the class that the server raised.
             UnavailableError: Nobody serves, or not in time.
+            PermissionDeniedError: The socket is not for this user.
             FailedPreconditionError: The channel is closed.
         """
         with self._translated():
@@ -140,11 +156,14 @@ class Channel:
         message = error.message
         if self._closed:
             return FailedPreconditionError(f"the connection to {self._path} was closed")
+        if isinstance(error.__cause__, PermissionError):
+            return PermissionDeniedError(
+                f"{self._path} does not take calls from this user ({message})"
+            )
         # Our server marks its own words with the class text; gRPC's have none.
         if code is Code.UNAVAILABLE and not has_class_text(code, message):
             return UnavailableError(
-                f"nobody answers on {self._path}; start snapfs serve, or name the"
-                f" right socket ({message})"
+                f"nobody answers on {self._path}; {self._advice} ({message})"
             )
         if code is Code.DEADLINE_EXCEEDED:
             return UnavailableError(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final
 
 from snapfs.rpc.client_connection import ClientConnection
 from snapfs.rpc.client_stream import ClientStream
 from snapfs.rpc.messages import MAX_MESSAGE_BYTES
+from snapfs.rpc.request_encoder import RequestEncoder
 from snapfs.rpc.response_head import UnprocessedError
 from snapfs.rpc.status import CANCELLED, INTERNAL, UNAVAILABLE, RpcError
 from snapfs.rpc.writer import set_send_timeout
@@ -33,13 +34,19 @@ class RpcClient:
     Args:
         path: Where the server listens; at most 107 bytes (unix(7)).
         max_message_bytes: The length of a message that is taken.
+        metadata: Sent with each call; names in lower case, values in ASCII.
     """
 
     def __init__(
-        self, path: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        path: str,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._path = path
         self._max_message_bytes = max_message_bytes
+        self._metadata = tuple(metadata)
         self._lock = threading.Lock()
         self._connection: ClientConnection | None = None
         self._is_closed = False
@@ -133,6 +140,7 @@ class RpcClient:
             sock,
             max_message_bytes=self._max_message_bytes,
             send_timeout_s=_SEND_TIMEOUT_S,
+            encoder=RequestEncoder(self._metadata),
         )
 
 

@@ -21,12 +21,7 @@ from snapfs.rpc.response_head import (
     parsed_response,
 )
 from snapfs.rpc.sending import send_data
-from snapfs.rpc.status import (
-    DEADLINE_EXCEEDED,
-    INTERNAL,
-    UNAVAILABLE,
-    RpcError,
-)
+from snapfs.rpc.status import DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, RpcError
 
 _log = logging.getLogger(__name__)
 
@@ -41,15 +36,21 @@ class ClientConnection(Connection[ClientStream]):
         sock: Connected.
         max_message_bytes: The length of a message that is taken.
         send_timeout_s: See :class:`~snapfs.rpc.connection.Connection`.
+        encoder: Of this connection alone.
     """
 
     def __init__(
-        self, sock: socket.socket, *, max_message_bytes: int, send_timeout_s: float
+        self,
+        sock: socket.socket,
+        *,
+        max_message_bytes: int,
+        send_timeout_s: float,
+        encoder: RequestEncoder,
     ) -> None:
         super().__init__(sock, send_timeout_s=send_timeout_s)
         self._max_message_bytes = max_message_bytes
         self._headers = HeaderReader(parsed_response)
-        self._encoder = RequestEncoder()
+        self._encoder = encoder
         self._next_id = 1
         self._max_streams = frames.MAX_31_BITS
         self._closed_by = ""  # why no further call can be made
@@ -209,10 +210,11 @@ class ClientConnection(Connection[ClientStream]):
     def _on_greeted(self) -> None:
         """Nothing is due."""
 
-    def _after_read(self) -> None:
+    def _after_read(self) -> bool:
         self._send_batch()
         if self._closed_by and not len(self._table):
             self._writer.shut_down()  # the server waits for that after its GOAWAY
+        return True
 
     def _on_setting(self, key: int, value: int) -> None:
         super()._on_setting(key, value)

@@ -36,6 +36,7 @@ class FrameReader(abc.ABC):
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._rest = b""  # of the input: a frame that is not complete
         self._block = b""
         self._block_frames = 0
         self._block_stream = 0
@@ -69,26 +70,36 @@ class FrameReader(abc.ABC):
         """End the stream on which the peer broke a rule, and tell it."""
 
     @abc.abstractmethod
-    def _after_read(self) -> None:
-        """Do what is due whenever the input is used up."""
+    def _after_read(self) -> bool:
+        """Do what is due whenever the input is used up.
+
+        Returns:
+            Whether to read on; if not, another thread does, and nothing here may be
+            touched any longer.
+        """
 
     @abc.abstractmethod
     def _on_greeted(self) -> None:
         """Take note that the peer's first frame was as it must be."""
 
-    def _read_frames(self, data: bytes = b"") -> None:
+    def _read_frames(self, data: bytes = b"") -> bool:
         """Handle frames, ``data`` first, until the peer sends no more.
+
+        Returns:
+            Whether that is so; if not, another thread reads on.
 
         Raises:
             ConnectionFault: The peer broke a rule.
             OSError: The connection broke.
         """
-        rest = self._handle(data)
-        self._after_read()
         receive = self._sock.recv
-        while data := receive(_READ_BYTES):
-            rest = self._handle(rest + data if rest else data)
-            self._after_read()
+        while True:
+            self._rest = self._handle(self._rest + data if self._rest else data)
+            if not self._after_read():
+                return False
+            data = receive(_READ_BYTES)
+            if not data:
+                return True
 
     def _handle(self, data: bytes) -> bytes:
         """Handle the frames that are complete; return what is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import hpack
@@ -17,9 +18,13 @@ class RequestEncoder:
 
     Each field goes into the dynamic table when it is first sent. From then on the same
     path gives the same few bytes, until another one changes the table.
+
+    Args:
+        metadata: Sent with each request; names in lower case, values in ASCII.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self._metadata = tuple(metadata)
         self._encoder = hpack.Encoder()
         self._known: dict[str, bytes] = {}
 
@@ -27,7 +32,7 @@ class RequestEncoder:
         """Return a block; blocks must be sent in the order they are made."""
         block = self._known.get(path)
         if block is None:
-            block = self._encoder.encode(_fields(path), huffman=False)
+            block = self._encoder.encode(self._fields(path), huffman=False)
             # One byte with the high bit for each field: nothing was added.
             if min(block) & 0x80:
                 self._known[path] = block
@@ -42,14 +47,14 @@ class RequestEncoder:
         self._known.clear()
         self._encoder.header_table_size = min(size, _DEFAULT_TABLE_SIZE)
 
-
-def _fields(path: str) -> list[tuple[str, str]]:
-    return [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ("user-agent", "grpc-python-snapfs"),
-    ]
+    def _fields(self, path: str) -> list[tuple[str, str]]:
+        return [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "localhost"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", "grpc-python-snapfs"),
+            *self._metadata,
+        ]

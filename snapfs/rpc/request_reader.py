@@ -7,6 +7,7 @@ still send on it for a while, which must be counted and otherwise ignored (RFC 9
 
 from __future__ import annotations
 
+import abc
 import functools
 import logging
 import socket
@@ -24,6 +25,7 @@ from snapfs.rpc.runner import Runner
 from snapfs.rpc.server_resources import ServerResources
 from snapfs.rpc.server_stream import ServerStream
 from snapfs.rpc.status import INTERNAL, RESOURCE_EXHAUSTED, RpcError
+from snapfs.rpc.turns import ReadingTurn
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class RequestReader(Connection[ServerStream]):
         self._is_draining = False
         self._resets: dict[int, None] = {}
         self._answered: list[ServerStream] = []
+        self._deferred: tuple[ServerStream, bytes] | None = None
+        self._turn = ReadingTurn(resources.watch, sock.fileno(), self.read_on)
         self._writer.send(
             self._greeting({Setting.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS})
         )
@@ -66,12 +70,19 @@ class RequestReader(Connection[ServerStream]):
     def _on_greeted(self) -> None:
         self._sock.settimeout(None)
 
-    def _after_read(self) -> None:
+    @abc.abstractmethod
+    def read_on(self) -> None:
+        """Read on, having taken the turn from a thread that runs a call."""
+
+    def _after_read(self) -> bool:
         self._send_batch()
         if self._answered:
             self._release_answered()
+        if self._deferred is not None and not self._run_deferred():
+            return False
         # A client that sends and does not read is not read either.
         self._writer.wait_for_room()
+        return True
 
     def _on_headers(self, stream_id: int, block: bytes, *, ends: bool) -> None:
         head = self._headers.read(block)
@@ -196,6 +207,8 @@ class RequestReader(Connection[ServerStream]):
 
     def _begin(self, stream: ServerStream, request: bytes) -> None:
         """Have a complete request answered."""
+        if self._deferred is not None:
+            self._submit_deferred()
         stream.is_half_closed = True
         route = stream.head.route
         assert route is not None
@@ -205,15 +218,51 @@ class RequestReader(Connection[ServerStream]):
             if runner.answer(stream, request, self._batch.append):
                 self._answered.append(stream)
             return
-        if route.stream is not None:
-            job = functools.partial(runner.stream, stream, request)
-            stream.is_running = self._resources.streamers.submit_now(job)
-        else:
-            job = functools.partial(runner.answer_and_release, stream, request)
-            stream.is_running = self._resources.callers.submit(job)
+        if route.stream is None:
+            stream.is_running = True
+            self._deferred = stream, request
+            return
+        job = functools.partial(runner.stream, stream, request)
+        stream.is_running = self._resources.streamers.submit_now(job)
         if not stream.is_running:
-            error = RpcError(RESOURCE_EXHAUSTED, "too many calls are under way")
-            self._refuse(stream, error, ends=True)
+            self._refuse_excess(stream)
+
+    def _run_deferred(self) -> bool:
+        """Run the call that came last, if there is room; return whose turn it is then.
+
+        See ``turns``. Until the turn is taken back, nothing is touched that belongs
+        to the reader.
+        """
+        callers, turn = self._resources.callers, self._turn
+        if not callers.enter():
+            self._submit_deferred()
+            return True
+        stream, request = self._take_deferred()
+        # The response may wake the client on this very processor, and its next request
+        # come before this thread goes on: the turn is taken back first.
+        job = functools.partial(
+            self._runner.answer_and_release, stream, request, turn.take_back
+        )
+        turn.give_up()
+        callers.run(job)
+        return turn.take_back()
+
+    def _submit_deferred(self) -> None:
+        """Have a thread run the call that was not the last one after all."""
+        stream, request = self._take_deferred()
+        job = functools.partial(self._runner.answer_and_release, stream, request)
+        stream.is_running = self._resources.callers.submit(job)
+        if not stream.is_running:
+            self._refuse_excess(stream)
+
+    def _take_deferred(self) -> tuple[ServerStream, bytes]:
+        assert self._deferred is not None
+        deferred, self._deferred = self._deferred, None
+        return deferred
+
+    def _refuse_excess(self, stream: ServerStream) -> None:
+        error = RpcError(RESOURCE_EXHAUSTED, "too many calls are under way")
+        self._refuse(stream, error, ends=True)
 
     def _refuse(
         self, stream: ServerStream, error: RpcError | None, *, ends: bool

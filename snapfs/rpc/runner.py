@@ -112,9 +112,24 @@ class Runner:
                 return True
         return self._answer_at_length(stream, response, send)
 
-    def answer_and_release(self, stream: ServerStream, request: bytes) -> None:
-        """Answer a call that has one response; for a thread of a pool."""
-        if self.answer(stream, request, self._writer.send):
+    def answer_and_release(
+        self,
+        stream: ServerStream,
+        request: bytes,
+        before_send: Callable[[], object] | None = None,
+    ) -> None:
+        """Answer a call that has one response, on a thread that may take its time.
+
+        Args:
+            stream: The call.
+            request: Its message.
+            before_send: Called before the response leaves from this thread, perhaps
+                with the table's lock held.
+        """
+        send: _Send = self._writer.send
+        if before_send is not None:
+            send = functools.partial(self._send_after, before_send)
+        if self.answer(stream, request, send):
             self.release(stream)
 
     def stream(self, stream: ServerStream, request: bytes) -> None:
@@ -151,6 +166,10 @@ class Runner:
         if self._table.end(stream):
             send(responses.failure(stream.id, error.code, error.message, begun=begun))
             self._gauge.credit()
+
+    def _send_after(self, before_send: Callable[[], object], data: bytes) -> None:
+        before_send()
+        self._writer.send(data)
 
     def _is_in_vain(self, stream: ServerStream, send: _Send) -> bool:
         """Return whether nobody waits for a call any longer, that was queued."""

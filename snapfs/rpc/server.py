@@ -17,6 +17,7 @@ from snapfs.rpc.server_connection import ServerConnection
 from snapfs.rpc.server_resources import ServerResources
 from snapfs.rpc.server_stream import Budget
 from snapfs.rpc.threads import ThreadPool
+from snapfs.rpc.turns import InputWatch
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +77,13 @@ class RpcServer:
             for path, handler in unary.items()
         }
         routes |= {path: Route(stream=handler) for path, handler in streams.items()}
+        # One for each connection and each call that a reader runs, the watcher, and
+        # those that have just finished a call.
+        readers = ThreadPool("snapfs-rpc", max_connections + 2 * workers + 1)
         self._resources = ServerResources(
             routes=routes,
+            readers=readers,
+            watch=InputWatch(readers),
             callers=ThreadPool("snapfs-call", workers),
             streamers=ThreadPool("snapfs-stream", MAX_STREAMS),
             budget=Budget(_BUDGET_MESSAGES * max_message_bytes),
@@ -86,14 +92,21 @@ class RpcServer:
         )
         self._max_connections = max_connections
         self._lock = threading.Lock()
-        self._connections: dict[ServerConnection, threading.Thread] = {}
+        self._changed = threading.Condition(self._lock)
+        self._connections: set[ServerConnection] = set()
         self._acceptor = threading.Thread(
             target=self._accept, name="snapfs-accept", daemon=True
         )
         self._is_stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to accept connections."""
+        """Begin to accept connections.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        if not self._resources.watch.start():
+            raise RuntimeError("no thread can be started")
         self._acceptor.start()
 
     def stop(self, grace_s: float = 10.0) -> bool:
@@ -108,7 +121,7 @@ class RpcServer:
         deadline = time.monotonic() + grace_s
         self._stop_accepting()
         with self._lock:
-            connections = dict(self._connections)
+            connections = set(self._connections)
         for connection in connections:
             connection.begin_drain()
         for connection in connections:
@@ -116,11 +129,17 @@ class RpcServer:
         # What was queued for a connection that is gone is skipped, which takes no
         # time; nor does it take a reader any to see that its connection is.
         deadline = max(deadline, time.monotonic() + _SETTLE_S)
-        for thread in connections.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
-        is_over = not any(thread.is_alive() for thread in connections.values())
-        for pool in (self._resources.callers, self._resources.streamers):
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._connections, max(0.0, deadline - time.monotonic())
+            )
+        resources = self._resources
+        resources.watch.stop()
+        is_over = True
+        for pool in (resources.callers, resources.streamers, resources.readers):
             is_over &= pool.stop(deadline)
+        if is_over:
+            resources.watch.close()
         return is_over
 
     def _stop_accepting(self) -> None:
@@ -143,7 +162,11 @@ class RpcServer:
                     self._is_stopping.wait(_ACCEPT_PAUSE_S)
 
     def _welcome(self, sock: socket.socket) -> None:
-        """Give a new client a thread, or turn it away."""
+        """Give a new client a reader, or turn it away.
+
+        Raises:
+            OSError: The socket cannot be served.
+        """
         peer = _peer_of(sock)
         with self._lock:
             is_full = len(self._connections) >= self._max_connections
@@ -155,26 +178,18 @@ class RpcServer:
             )
             sock.close()
             return
-        connection = ServerConnection(sock, peer, self._resources)
-        thread = threading.Thread(
-            target=self._serve, args=(connection,), name="snapfs-rpc", daemon=True
-        )
+        connection = ServerConnection(sock, peer, self._resources, self._forget)
         with self._lock:
-            self._connections[connection] = thread
-        try:
-            thread.start()
-        except RuntimeError:
-            _log.exception("%s was turned away: no thread can be started", peer)
-            with self._lock:
-                del self._connections[connection]
+            self._connections.add(connection)
+        if not self._resources.readers.submit_now(connection.run):
+            _log.warning("%s was turned away: no thread can be had", peer)
+            self._forget(connection)
             connection.close()
 
-    def _serve(self, connection: ServerConnection) -> None:
-        try:
-            connection.run()
-        finally:
-            with self._lock:
-                del self._connections[connection]
+    def _forget(self, connection: ServerConnection) -> None:
+        with self._changed:
+            self._connections.discard(connection)
+            self._changed.notify_all()
 
 
 def listen(path: str, *, backlog: int = 128) -> socket.socket:

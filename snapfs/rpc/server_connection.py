@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from snapfs.rpc import frames
+from snapfs.rpc.calls import Peer
 from snapfs.rpc.frames import ConnectionFault, ErrorCode
 from snapfs.rpc.request_reader import RequestReader
+from snapfs.rpc.server_resources import ServerResources
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +24,44 @@ _GOODBYE_TIMEOUT_S: Final = 1.0
 
 
 class ServerConnection(RequestReader):
-    """Serves one client, on the thread that calls ``run``."""
+    """Serves one client: one thread at a time reads, the one that has the turn.
+
+    Args:
+        sock: Connected and blocking; closed at the end.
+        peer: Who is there.
+        resources: The server's.
+        on_end: Called when the connection is over.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: Peer,
+        resources: ServerResources,
+        on_end: Callable[[ServerConnection], None],
+    ) -> None:
+        super().__init__(sock, peer, resources)
+        self._on_end = on_end
 
     def run(self) -> None:
-        """Serve until either side ends the connection; nothing is raised."""
+        """Serve from the preface on; nothing is raised.
+
+        Returns at the end of the connection, or when another thread reads on.
+        """
+        self._serve(self._greet)
+
+    def read_on(self) -> None:
+        """Serve on with the turn that was taken; as ``run`` otherwise."""
+        self._serve(self._read_frames)
+
+    def _greet(self) -> bool:
+        self._sock.settimeout(GREETING_TIMEOUT_S)
+        return self._read_frames(self._read_preface())
+
+    def _serve(self, read: Callable[[], bool]) -> None:
+        is_over = True
         try:
-            self._sock.settimeout(GREETING_TIMEOUT_S)
-            self._read_frames(self._read_preface())
+            is_over = read()
         except ConnectionFault as fault:
             _log.warning("the connection of %s was ended: %s", self._peer, fault)
             self._say_goodbye(fault.code, fault.message)
@@ -37,15 +72,12 @@ class ServerConnection(RequestReader):
         except Exception:  # noqa: BLE001 - logged; costs this client only
             _log.exception("the connection of %s failed", self._peer)
             self._say_goodbye(ErrorCode.INTERNAL_ERROR, "")
-        finally:
-            for stream in self._table.end_all():
-                if not stream.is_running:
-                    self._runner.release(stream)
-            self._release_answered()
-            self._writer.close()
+        if is_over:
+            self._end()
 
     def close(self) -> None:
         """Close a connection that is not run."""
+        self._turn.end()
         self._writer.close()
 
     def begin_drain(self) -> None:
@@ -79,6 +111,16 @@ class ServerConnection(RequestReader):
                     ErrorCode.PROTOCOL_ERROR, f"{data[:24]!r} is not HTTP/2"
                 )
         return data[len(frames.PREFACE) :]
+
+    def _end(self) -> None:
+        for stream in self._table.end_all():
+            if not stream.is_running:
+                self._runner.release(stream)
+        if self._deferred is not None:
+            self._runner.answer_and_release(*self._take_deferred())  # nobody waits
+        self._release_answered()
+        self.close()
+        self._on_end(self)
 
     def _say_goodbye(self, code: ErrorCode, message: str) -> None:
         self._send_batch()  # answers to what was in order before the fault

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from snapfs.rpc.calls import Route
 from snapfs.rpc.server_stream import Budget
 from snapfs.rpc.threads import ThreadPool
+from snapfs.rpc.turns import InputWatch
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class ServerResources:
 
     Attributes:
         routes: What is offered, by path.
+        readers: Where connections are served.
+        watch: Finds a reader for connections that have none.
         callers: Where calls with one response run.
         streamers: Where streams are sent.
         budget: For requests that come in parts.
@@ -24,6 +27,8 @@ class ServerResources:
     """
 
     routes: Mapping[str, Route]
+    readers: ThreadPool
+    watch: InputWatch
     callers: ThreadPool
     streamers: ThreadPool
     budget: Budget

@@ -34,14 +34,15 @@ class UnaryEndpoint(Generic[RequestT, ResponseT]):
 
     Args:
         method: Its row in the table of calls.
-        answer: What is done; any exception is the call's failure.
+        answer: What is done, its result a message or one that is encoded already; any
+            exception is the call's failure.
         to_status: How its errors are told to the client.
     """
 
     def __init__(
         self,
         method: Method[RequestT, ResponseT],
-        answer: Callable[[RequestT], ResponseT],
+        answer: Callable[[RequestT], ResponseT | bytes],
         to_status: Callable[[Exception], StatusError] = status_of,
     ) -> None:
         self.path = method.path
@@ -59,7 +60,7 @@ class UnaryEndpoint(Generic[RequestT, ResponseT]):
         message: RequestT | None = None
         try:
             message = _parsed(self._method, request)
-            response = self._answer(message).SerializeToString()
+            response = _encoded(self._answer(message))
         except Exception as error:
             status = self._to_status(error)
             _log_failure(self.path, message, status, error, started_ns, namespace)
@@ -82,7 +83,7 @@ class StreamEndpoint(Generic[RequestT, ResponseT]):
     def __init__(
         self,
         method: Method[RequestT, ResponseT],
-        answer: Callable[[RequestT], Iterator[ResponseT]],
+        answer: Callable[[RequestT], Iterator[ResponseT] | Iterator[bytes]],
     ) -> None:
         self.path = method.path
         self._method = method
@@ -100,7 +101,7 @@ class StreamEndpoint(Generic[RequestT, ResponseT]):
         try:
             message = _parsed(self._method, request)
             for response in self._answer(message):
-                yield response.SerializeToString()
+                yield _encoded(response)
         except GeneratorExit:
             _log_success(self.path, Code.CANCELLED, started_ns, namespace)
             raise
@@ -133,6 +134,10 @@ def _parsed(method: Method[RequestT, ResponseT], request: bytes) -> RequestT:
         raise InvalidArgumentError(
             f"the request of {method.path} cannot be read: {error}"
         ) from error
+
+
+def _encoded(response: Message | bytes) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _key_of(message: Message | None) -> str:

@@ -6,7 +6,7 @@ a check and would panic.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from google.protobuf.empty_pb2 import Empty
@@ -16,10 +16,12 @@ from snapfs.api import convert, methods
 from snapfs.api import snapshots_pb2 as pb
 from snapfs.errors import InvalidArgumentError
 from snapfs.service.dispatch import Endpoints, StreamEndpoint, UnaryEndpoint
+from snapfs.service.encoded_infos import EncodedInfos
 from snapfs.service.status import removal_status_of
 from snapfs.snapshotter import Snapshotter
 
 _MessageT = TypeVar("_MessageT", bound=Message)
+_ItemT = TypeVar("_ItemT")
 
 # A batch ends early at this size, so that a hundred snapshots with many labels still
 # fit into one message.
@@ -27,10 +29,14 @@ _BATCH_BYTES: Final = methods.MAX_MESSAGE_BYTES // 4
 
 
 class SnapshotsServicer:
-    """The ten calls; each takes a request message and returns the response."""
+    """The ten calls; each takes a request message and returns the response.
+
+    Responses that hold an info are encoded already.
+    """
 
     def __init__(self, snapshotter: Snapshotter) -> None:
         self._snapshotter = snapshotter
+        self._infos = EncodedInfos()
 
     def prepare(self, request: pb.PrepareSnapshotRequest) -> pb.PrepareSnapshotResponse:
         """Answer Prepare."""
@@ -56,19 +62,20 @@ class SnapshotsServicer:
         self._snapshotter.commit(
             request.name, request.key, dict(request.labels), request.parent
         )
+        self._infos.forget(request.key)
         return Empty()
 
     def remove(self, request: pb.RemoveSnapshotRequest) -> Empty:
         """Answer Remove."""
         self._snapshotter.remove(request.key)
+        self._infos.forget(request.key)
         return Empty()
 
-    def stat(self, request: pb.StatSnapshotRequest) -> pb.StatSnapshotResponse:
+    def stat(self, request: pb.StatSnapshotRequest) -> bytes:
         """Answer Stat."""
-        info = self._snapshotter.stat(request.key)
-        return pb.StatSnapshotResponse(info=convert.info_to_proto(info))
+        return self._infos.response(self._snapshotter.stat(request.key))
 
-    def update(self, request: pb.UpdateSnapshotRequest) -> pb.UpdateSnapshotResponse:
+    def update(self, request: pb.UpdateSnapshotRequest) -> bytes:
         """Answer Update; an absent mask is an empty one.
 
         Raises:
@@ -79,15 +86,22 @@ class SnapshotsServicer:
         info = self._snapshotter.update(
             convert.info_from_proto(request.info), tuple(request.update_mask.paths)
         )
-        return pb.UpdateSnapshotResponse(info=convert.info_to_proto(info))
+        return self._infos.response(info)
 
-    def list(
-        self, request: pb.ListSnapshotsRequest
-    ) -> Iterator[pb.ListSnapshotsResponse]:
+    def list(self, request: pb.ListSnapshotsRequest) -> Iterator[bytes]:
         """Answer List, a batch of snapshots in each response."""
-        infos = self._snapshotter.walk(tuple(request.filters))
-        for batch in batches(map(convert.info_to_proto, infos)):
-            yield pb.ListSnapshotsResponse(info=batch)
+        filters = tuple(request.filters)
+        seen: set[str] = set()
+
+        def encoded() -> Iterator[bytes]:
+            for info in self._snapshotter.walk(filters):
+                seen.add(info.name)
+                yield self._infos.response(info)
+
+        for batch in _batches(encoded(), len):
+            yield b"".join(batch)
+        if not filters and len(self._infos) > len(seen):
+            self._infos.forget_others(seen)
 
     def usage(self, request: pb.UsageRequest) -> pb.UsageResponse:
         """Answer Usage."""
@@ -122,11 +136,17 @@ def snapshots_endpoints(snapshotter: Snapshotter) -> Endpoints:
 
 def batches(messages: Iterable[_MessageT]) -> Iterator[list[_MessageT]]:
     """Yield ``messages`` in lists that are short and small enough to send."""
-    batch: list[_MessageT] = []
+    return _batches(messages, lambda message: message.ByteSize())
+
+
+def _batches(
+    items: Iterable[_ItemT], size_of: Callable[[_ItemT], int]
+) -> Iterator[list[_ItemT]]:
+    batch: list[_ItemT] = []
     size_bytes = 0
-    for message in messages:
-        batch.append(message)
-        size_bytes += message.ByteSize()
+    for item in items:
+        batch.append(item)
+        size_bytes += size_of(item)
         if len(batch) == methods.BATCH or size_bytes >= _BATCH_BYTES:
             yield batch
             batch = []

@@ -12,9 +12,19 @@ class StatePaths:
 
     All snapshot directories share one parent, so that containerd can shorten a
     long ``lowerdir`` option to their common prefix.
+
+    Attributes:
+        snapshots: The parent of the numbered snapshot directories.
     """
 
     root: str
+    # Made once: each call for mounts asks for a path below it for every layer.
+    snapshots: str = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Derive what is asked for most."""
+        snapshots = os.path.join(self.root, "snapshots")
+        object.__setattr__(self, "snapshots", snapshots)
 
     @property
     def identity(self) -> str:
@@ -35,11 +45,6 @@ class StatePaths:
     def socket(self) -> str:
         """Where the owner listens for commands, if it serves."""
         return os.path.join(self.root, "snapfs.sock")
-
-    @property
-    def snapshots(self) -> str:
-        """The parent of the numbered snapshot directories."""
-        return os.path.join(self.root, "snapshots")
 
     @property
     def staging(self) -> str:
@@ -63,7 +68,7 @@ class StatePaths:
 
     def directory(self, snapshot_id: int) -> str:
         """Return the numbered directory of a snapshot."""
-        return os.path.join(self.snapshots, str(snapshot_id))
+        return f"{self.snapshots}/{snapshot_id}"
 
     def reserved(self, snapshot_id: int) -> str:
         """Return where a numbered directory waits in the reserve."""
@@ -71,8 +76,8 @@ class StatePaths:
 
     def fs(self, snapshot_id: int) -> str:
         """Return the directory that holds a snapshot's content."""
-        return os.path.join(self.snapshots, str(snapshot_id), "fs")
+        return f"{self.snapshots}/{snapshot_id}/fs"
 
     def work(self, snapshot_id: int) -> str:
         """Return overlayfs's scratch directory of an active snapshot."""
-        return os.path.join(self.snapshots, str(snapshot_id), "work")
+        return f"{self.snapshots}/{snapshot_id}/work"

@@ -597,3 +597,21 @@ def test_call_that_may_have_begun_is_not_repeated(tmp_path: Path) -> None:
 
     assert isinstance(error, RpcError)
     assert error.code == UNAVAILABLE
+
+
+def test_metadata_goes_with_every_call(tmp_path: Path) -> None:
+    def namespace(_: bytes, context: CallContext) -> bytes:
+        return context.metadata("containerd-namespace").encode()
+
+    with (
+        serving(tmp_path / "s", {"/t.T/Inline": namespace, "/t.T/Pool": namespace}),
+        RpcClient(
+            str(tmp_path / "s"), metadata=(("containerd-namespace", "k8s.io"),)
+        ) as client,
+    ):
+        answers = [
+            client.call(path, b"")
+            for path in ("/t.T/Inline", "/t.T/Pool", "/t.T/Inline", "/t.T/Inline")
+        ]
+
+    assert answers == [b"k8s.io"] * 4

@@ -14,6 +14,7 @@ from snapfs.rpc.calls import CallContext
 from snapfs.rpc.connection import CONNECTION_WINDOW, STREAM_WINDOW
 from snapfs.rpc.frames import ErrorCode, Setting
 from support.rpc import UNARY, Wire, greeted, grpc_fields, message, serving
+from support.sandbox import wait_until
 
 DATA_OR_END = (frames.DATA, frames.HEADERS, frames.RST_STREAM, frames.PING)
 
@@ -227,6 +228,7 @@ def test_cancelled_call_that_waits_for_a_window_lets_go(tmp_path: Path) -> None:
     ):
         wire.send(wire.request(1, "/t.T/Endless"))
         assert is_quiet(wire)
+        wait_until(lambda: endless.taken, "the first item")
         wire.send(frames.rst_stream(1, ErrorCode.CANCEL))
         was_closed = endless.closed.wait(20)
 

@@ -227,13 +227,14 @@ def test_deadline_of_a_call_that_waits_for_a_thread_passes(tmp_path: Path) -> No
         return request
 
     with (
-        serving(tmp_path / "l", {"/t.T/Slow": slow}, workers=1),
+        serving(tmp_path / "l", {"/t.T/Slow": slow, "/t.T/Inline": echo}, workers=1),
         grpc.insecure_channel(f"unix:{tmp_path / 'l'}") as channel,
     ):
         first = channel.unary_unary("/t.T/Slow").future(b"1", timeout=PATIENCE_S)
         begun.wait(PATIENCE_S)
         with pytest.raises(grpc.RpcError) as caught:
             call(channel, "Slow", b"2", timeout=0.05)
+        call(channel, "Inline")  # so that the server has seen what was before it
         may_end.set()
         answer = first.result()
         call(channel, "Slow", b"3")

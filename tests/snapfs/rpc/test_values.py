@@ -9,7 +9,7 @@ import time
 
 import hpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.rpc.frames import (
@@ -30,6 +30,10 @@ from snapfs.rpc.request_encoder import RequestEncoder
 from snapfs.rpc.status import RpcError
 from snapfs.rpc.streams import ReceiveWindow, Stream, StreamTable
 from snapfs.rpc.threads import ThreadPool
+from support.sandbox import wait_until
+
+# How long an example takes says how busy the machine is.
+without_a_deadline = settings(deadline=None, database=None)
 
 FIELDS = st.lists(
     st.tuples(
@@ -65,6 +69,7 @@ def test_timeout_of_another_form_is_none(text: bytes) -> None:
     assert parsed_timeout(text) is None
 
 
+@without_a_deadline
 @given(st.floats(0, 1e9))
 def test_timeout_that_is_sent_is_never_shorter_and_not_much_longer(
     seconds: float,
@@ -76,6 +81,7 @@ def test_timeout_that_is_sent_is_never_shorter_and_not_much_longer(
     assert sent <= seconds * 1.001 + 2e-6
 
 
+@without_a_deadline
 @given(st.text(max_size=400))
 def test_message_survives_the_header(text: str) -> None:
     encoded = encoded_message(text)
@@ -99,6 +105,7 @@ def test_message_that_is_not_encoded_well_is_read_anyway(raw: bytes, text: str) 
     assert decoded_message(raw) == text
 
 
+@without_a_deadline
 @given(st.lists(FIELDS, max_size=12), st.lists(st.integers(0, 11), max_size=3))
 def test_remembered_blocks_mean_what_a_decoder_says(
     blocks: list[list[tuple[bytes, bytes, bool]]], resizes: list[int]
@@ -159,6 +166,7 @@ def test_encoder_keeps_to_the_table_of_its_server() -> None:
         assert fields[b":path"] == path.encode()
 
 
+@without_a_deadline
 @given(st.lists(st.binary(max_size=50), max_size=8), st.lists(st.integers(1, 60)))
 def test_messages_come_whole_however_they_are_cut(
     messages: list[bytes], cuts: list[int]
@@ -299,3 +307,46 @@ def test_pool_survives_a_job_that_fails(caplog: pytest.LogCaptureFixture) -> Non
     assert done.wait(20)
     assert pool.stop(time.monotonic() + 20)
     assert "a job of snapfs-test failed" in caplog.text
+
+
+def test_guest_takes_the_place_of_a_thread() -> None:
+    pool = ThreadPool("snapfs-test", 1)
+    order: list[str] = []
+    done = threading.Event()
+
+    def guest() -> None:
+        assert not pool.enter()
+        assert not pool.submit_now(done.set)
+        assert pool.submit(queued)
+        order.append("guest")
+
+    def queued() -> None:
+        order.append("queued")
+        done.set()
+
+    assert pool.enter()
+    pool.run(guest)
+    assert done.wait(20)
+    assert pool.stop(time.monotonic() + 20)
+
+    assert order == ["guest", "queued"]
+    assert not pool.enter()
+
+
+def test_threads_of_a_burst_end_after_it() -> None:
+    pool = ThreadPool("snapfs-test", 60)
+    before = threading.active_count()
+    all_there = threading.Barrier(61)
+
+    def job() -> None:
+        all_there.wait(20)
+
+    for _ in range(60):
+        assert pool.submit_now(job)
+    at_its_height = threading.active_count() - before
+    all_there.wait(20)
+    wait_until(lambda: threading.active_count() - before < 20, "threads to end")
+
+    assert at_its_height == 60
+    assert pool.stop(time.monotonic() + 20)
+    assert threading.active_count() == before
