@@ -4,10 +4,11 @@ SHELL := /bin/bash
 DRIVER ?= kernel
 BIN := .venv/bin
 
-.PHONY: help setup demo check test test-full test-peers conformance bench fmt proto lock clean
+.PHONY: help setup demo check test test-full test-peers conformance bench bench-lifecycle \
+	bench-agreement gate fmt proto lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## make the virtual environment (pinned, hashed packages)
 	@scripts/setup
@@ -41,6 +42,15 @@ conformance: setup ## containerd's own snapshotter suite; DRIVER=kernel|fuse
 
 bench: setup ## the benchmark suite, quick profile
 	@$(BIN)/python -m benchmarks run --profile quick
+
+bench-lifecycle: setup ## every call on snapshots, against containerd's snapshotter; an hour
+	@$(BIN)/python -m benchmarks lifecycle --profile standard --json lifecycle.json
+
+bench-agreement: setup ## the suite against hyperfine and fio, on the same trees
+	@$(BIN)/python -m benchmarks agreement
+
+gate: setup ## exact counts (system calls, syncs, bytes) against the committed baseline
+	@$(BIN)/python -m benchmarks gate
 
 fmt: setup ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -27,6 +27,10 @@ _EXT4: Final = (
     "-F",
     "-E",
     "lazy_itable_init=0,lazy_journal_init=0,nodiscard",
+    # Twice as many inodes as by default: stores of 10,000 snapshots are mostly
+    # directories, and several of them share an image.
+    "-i",
+    "8192",
 )
 _XFS: Final = ("mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1")
 

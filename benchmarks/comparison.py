@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from snapfs.benchmarks import accounting, conditions
 from snapfs.benchmarks.conditions import RedoRule
-from snapfs.benchmarks.instance import Clock, Instance
+from snapfs.benchmarks.instance import COUNTED_RUNS, Clock, Instance
 from snapfs.benchmarks.placement import Pinning, Placement
 from snapfs.benchmarks.protocols import Cell, Scenario, Target
 from snapfs.benchmarks.results import Block, Comparison, Counted, Sample
@@ -37,10 +37,13 @@ class Schedule:
             ends at the first look at which all are narrow, or at the last. Fixed
             looks bound what optional stopping can do.
         budget_s: No further look begins after so many seconds.
+        counted_runs: Runs of each instance that are counted exactly, apart from the
+            timed ones. Starting and ending perf takes most of their time.
     """
 
     looks: tuple[int, ...]
     budget_s: float
+    counted_runs: int = COUNTED_RUNS
 
 
 class Listener(Protocol):
@@ -158,10 +161,11 @@ class ComparisonRun:
 
     def _count(self) -> dict[str, Counted]:
         counted = {}
+        runs = self._plan.schedule.counted_runs
         for name in sorted(self._instances):
             if name != self._control:
                 with self._rejecting(name):
-                    counted[name] = self._instances[name].count()
+                    counted[name] = self._instances[name].count(runs)
         return counted
 
     def _own_cpu_ns(self) -> int:

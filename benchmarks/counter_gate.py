@@ -22,12 +22,19 @@ from snapfs.benchmarks.placement import Pinning, Placement
 from snapfs.benchmarks.protocols import Cell, Profile, Scenario
 from snapfs.benchmarks.results import Counted
 from snapfs.benchmarks.selection import Factories
+from snapfs.benchmarks.targets.go_programs import LOAD, BuildError
 from snapfs.benchmarks.workspaces import open_workspaces
 from snapfs.errors import DataLossError, NotFoundError
 
 BASELINE: Final = Path(__file__).with_name("baseline.json")
 
+# How often a cell is counted that seems to exceed a limit.
+ATTEMPTS: Final = 5
+
 _SEED: Final = 1
+
+# The parameter of cells whose calls are not made by containerd's own client.
+_CLIENT: Final = "client"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,6 +131,9 @@ def try_limits(
 ) -> list[GateResult]:
     """Count what each limit needs, every target at every cell once.
 
+    What exceeds a limit is counted again, :data:`ATTEMPTS` times in all: whatever
+    disturbs a run adds calls, and nothing takes any away, so the least counts.
+
     Raises:
         NotFoundError: A limit names a scenario, cell or target that is no more.
     """
@@ -134,9 +144,21 @@ def try_limits(
     results: list[GateResult] = []
     for _, group in itertools.groupby(limits, key=place):
         together = list(group)
-        counted, reason = _count(together[0], targets, scenarios, directory)
-        results.extend(_judge(limit, counted, reason) for limit in together)
+        found: list[GateResult] = []
+        for _ in range(ATTEMPTS):
+            counted, reason = _count(together, targets, scenarios, directory)
+            again = [_judge(limit, counted, reason) for limit in together]
+            found = list(map(_least, found, again)) if found else again
+            if all(each.standing is not Standing.EXCEEDED for each in found):
+                break
+        results.extend(found)
     return results
+
+
+def _least(first: GateResult, second: GateResult) -> GateResult:
+    if first.found is None or second.found is None:
+        return second
+    return min(first, second, key=lambda each: each.found or 0)
 
 
 def _judge(limit: Limit, counted: Counted | None, reason: str) -> GateResult:
@@ -152,12 +174,15 @@ def _judge(limit: Limit, counted: Counted | None, reason: str) -> GateResult:
 
 
 def _count(
-    limit: Limit,
+    limits: Sequence[Limit],
     targets: Factories,
     scenarios: Mapping[str, Scenario],
     directory: Path,
 ) -> tuple[Counted | None, str]:
+    limit = limits[0]
     scenario, cell = _find_cell(limit, scenarios)
+    if _CLIENT in cell.parameters:
+        return None, f"the limit is for containerd's client: {LOAD.unavailable()}"
     if limit.target not in targets:
         raise NotFoundError(f"{limit.name}: there is no such target")
     target = targets[limit.target]()
@@ -169,8 +194,12 @@ def _count(
         open_workspaces(Backing.DIRECTORY, directory) as workspaces,
         contextlib.closing(instance),
     ):
-        instance.open(workspaces, _SEED)
-        return instance.count(), ""
+        try:
+            instance.open(workspaces, _SEED)
+        except BuildError as error:
+            return None, str(error)
+        roles = {each.counter.partition(".")[0] for each in limits}
+        return instance.count(roles=roles), ""
 
 
 def _find_cell(
@@ -179,6 +208,7 @@ def _find_cell(
     scenario = scenarios.get(limit.scenario)
     if scenario is not None:
         for cell in scenario.cells(Profile.QUICK):
-            if dict(cell.parameters) == dict(limit.parameters):
+            found = {k: v for k, v in cell.parameters.items() if k != _CLIENT}
+            if found == dict(limit.parameters):
                 return scenario, cell
     raise NotFoundError(f"{limit.name}: the quick profile has no such cell")

@@ -134,6 +134,46 @@ def quantile_interval(
     return _percentile_interval(found)
 
 
+def quantile_ratio(
+    blocks: Sequence[Sequence[float]],
+    reference: Sequence[Sequence[float]],
+    fraction: float,
+    seed: str,
+    resamples: int = RESAMPLES // 4,
+    *,
+    are_paired: bool,
+) -> tuple[float, Interval]:
+    """Return the ratio of two quantiles, and its bootstrap interval over blocks.
+
+    With ``are_paired``, equal places are halves of one block, and are resampled
+    together. Else the two come from different comparisons: what the machine did in
+    between is not taken out.
+    """
+    generator = random.Random(seed)  # noqa: S311  # statistics, no secret
+    halves = [
+        [sorted(block) for block in half if block] for half in (blocks, reference)
+    ]
+    merged = [sorted(value for block in half for value in block) for half in halves]
+
+    def draw() -> float:
+        weights = [
+            Counter(generator.choices(range(len(half)), k=len(half))) for half in halves
+        ]
+        above, below = (
+            _weighted_quantile(half, values, weight, fraction)
+            for half, values, weight in zip(
+                halves,
+                merged,
+                (weights[0], weights[0] if are_paired else weights[1]),
+                strict=True,
+            )
+        )
+        return above / below
+
+    value = quantile(merged[0], fraction) / quantile(merged[1], fraction)
+    return value, _percentile_interval(sorted(draw() for _ in range(resamples)))
+
+
 def _weighted_quantile(
     blocks: Sequence[Sequence[float]],
     merged: Sequence[float],

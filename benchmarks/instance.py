@@ -19,6 +19,7 @@ from snapfs.benchmarks.protocols import (
     Outcome,
     Scenario,
     Target,
+    Trial,
 )
 from snapfs.benchmarks.results import Counted, Sample
 from snapfs.benchmarks.syscall_counts import SyscallCounter
@@ -29,6 +30,16 @@ Clock = Callable[[], int]
 
 # Counts vary with the first uses of things; the least of a few runs does not.
 COUNTED_RUNS: Final = 3
+
+# Whose counts are whose: the first word of a counter's name.
+CLIENT: Final = "client"
+TARGET: Final = "target"
+ROLES: Final = (CLIENT, TARGET)
+
+# Before a counted run the target gets so long to end what it does in the background;
+# it has ended when the target used no CPU between two looks.
+_REST_S: Final = 1.0
+_LOOK_S: Final = 0.03
 
 _NO_PROCESSES: Final = "the target has no processes of its own"
 
@@ -72,6 +83,11 @@ class Instance:
         """End the trial and stop the target; a second call does nothing."""
         self._cleanup.close()
 
+    @property
+    def trial(self) -> Trial:
+        """The trial of an open instance: what another instrument needs to know of."""
+        return self._trial
+
     def processes(self) -> set[int]:
         """Return the processes at work besides the calling one."""
         return {*self._target.processes(), *self._trial.processes()}
@@ -84,12 +100,17 @@ class Instance:
             self._run()
         return tuple(self._run() for _ in range(self._cell.runs))
 
-    def count(self) -> Counted:
-        """Make a few runs that are counted exactly, and not timed."""
+    def count(
+        self, counted_runs: int = COUNTED_RUNS, roles: Collection[str] = ROLES
+    ) -> Counted:
+        """Make a few runs that are counted exactly, and not timed.
+
+        ``roles`` are those whose system calls are counted, in runs of their own.
+        """
         self._trial.begin_block(0)
         self._pin()
-        runs = [self._counted_run() for _ in range(COUNTED_RUNS)]
-        with_calls, uncounted = self._count_system_calls()
+        runs = [self._counted_run() for _ in range(counted_runs)]
+        with_calls, uncounted = self._count_system_calls(counted_runs, roles)
         values: defaultdict[str, list[int]] = defaultdict(list)
         for run in (*runs, *with_calls):
             for counter, value in run.items():
@@ -148,6 +169,7 @@ class Instance:
     def _counted_run(self) -> Counter[str]:
         """Return the counts of one run, taken right before and after it."""
         with self._prepared():
+            self._let_target_rest()
             first = self._read_counts()
             before = self._read_counts()
             begin_ns = accounting.cpu_ns(self._clients())
@@ -155,17 +177,20 @@ class Instance:
             end_ns = accounting.cpu_ns(self._clients())
             found = self._read_counts()
             self._trial.validate(outcome)
-        # Reading the counts is counted as well: what that takes, from ``first`` to
-        # ``before``, goes off again. For CPU time that would be too coarse.
         found.subtract(before)
-        found.subtract(before)
-        found.update(first)
+        # Reading the counts is the client's work and counted as well: what that
+        # takes, from ``first`` to ``before``, goes off again. What a target did
+        # meanwhile, in the background, does not. For CPU time it is too coarse.
+        before.subtract(first)
+        for name, count in before.items():
+            if name.startswith(f"{CLIENT}."):
+                found[name] -= count
         found["client.cpu_ns"] = end_ns - begin_ns
         found.update({f"run.{name}": count for name, count in outcome.counts.items()})
         return found
 
     def _read_counts(self) -> Counter[str]:
-        roles = {"client": self._clients(), "target": self._target.processes()}
+        roles = {CLIENT: self._clients(), TARGET: self._target.processes()}
         found = Counter(
             {
                 f"{role}.{name}": count
@@ -178,16 +203,20 @@ class Instance:
         )
         return found
 
-    def _count_system_calls(self) -> tuple[list[Counter[str]], dict[str, str]]:
+    def _count_system_calls(
+        self, counted_runs: int, wanted: Collection[str]
+    ) -> tuple[list[Counter[str]], dict[str, str]]:
         """Count with perf, one role at a time; say what cannot be counted."""
         found: list[Counter[str]] = []
         uncounted: dict[str, str] = {}
-        roles = {"client": self._clients(), "target": self._target.processes()}
+        roles = {CLIENT: self._clients(), TARGET: self._target.processes()}
         for role, processes in roles.items():
+            if role not in wanted:
+                continue
             reason = syscall_counts.unavailable() if processes else _NO_PROCESSES
             if not reason:
                 try:
-                    found.extend(self._runs_with_calls(role, processes))
+                    found.extend(self._runs_with_calls(role, processes, counted_runs))
                 except UnavailableError as error:
                     reason = str(error)
             if reason:
@@ -195,10 +224,11 @@ class Instance:
         return found, uncounted
 
     def _runs_with_calls(
-        self, role: str, processes: Collection[int]
+        self, role: str, processes: Collection[int], counted_runs: int
     ) -> Iterator[Counter[str]]:
-        empty = self._calls_of(processes, is_empty=True)
-        for _ in range(COUNTED_RUNS):
+        # Switching the counter is the client's work; a target does nothing for it.
+        empty = self._calls_of(processes, is_empty=True) if role == CLIENT else {}
+        for _ in range(counted_runs):
             calls = self._calls_of(processes)
             calls.subtract(empty)
             yield Counter({f"{role}.{name}": n for name, n in calls.items()})
@@ -208,11 +238,23 @@ class Instance:
     ) -> Counter[str]:
         """Return the calls of one run, or of switching the counter alone."""
         with self._prepared(), SyscallCounter(processes) as counter:
+            self._let_target_rest()
             with counter.counting():
                 outcome = None if is_empty else self._trial.run_once()
             if outcome is not None:
                 self._trial.validate(outcome)
         return counter.counts
+
+    def _let_target_rest(self) -> None:
+        """Let what earlier runs left to do be done: it is not this run's."""
+        if not self._target.processes():
+            return
+        deadline = time.monotonic() + _REST_S
+        used_ns, before_ns = accounting.cpu_ns(self._target.processes()), -1
+        while used_ns != before_ns and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            before_ns = used_ns
+            used_ns = accounting.cpu_ns(self._target.processes())
 
     def _clients(self) -> list[int]:
         return [os.getpid(), *self._trial.processes()]

@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from snapfs.benchmarks.images import BenchImage
 from snapfs.benchmarks.values import (
     NO_COUNTS,
     CacheState,
@@ -56,6 +57,7 @@ __all__ = [
     "Target",
     "TreeTarget",
     "Trial",
+    "UnpackTarget",
     "Workspace",
 ]
 
@@ -163,6 +165,38 @@ class SnapshotterTarget(Target, Protocol):
 
     def connect(self) -> Snapshotter:
         """Return a new client of ``address``; the caller closes it."""
+        ...
+
+
+@runtime_checkable
+class UnpackTarget(Target, Protocol):
+    """A target that unpacks OCI images: files on disk when the command returns.
+
+    The semantics gate (``semantics/unpacker.py``) tries that every file is there, and
+    whether damage is noticed.
+    """
+
+    def load(self, image: BenchImage) -> None:
+        """Do what must come before an unpack and is not part of it."""
+        ...
+
+    def unpack(self, image: BenchImage) -> Mapping[str, int]:
+        """Unpack all of the image; return exact counts of it, ``NO_COUNTS`` if none.
+
+        Raises:
+            Exception: Whatever shows that the image was refused.
+        """
+        ...
+
+    def contents(self, image: BenchImage) -> Sequence[Path]:
+        """Return the directories that hold the unpacked layers, in any order.
+
+        One for all of them where the target has no layers on disk.
+        """
+        ...
+
+    def discard(self, image: BenchImage) -> None:
+        """Undo ``unpack``, also one that failed; the image stays loaded."""
         ...
 
 

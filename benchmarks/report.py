@@ -21,6 +21,9 @@ GLYPHS: Final = {
     Verdict.UNKNOWN: "? too few blocks",
 }
 
+# A "same" that could not have seen more than this is a weak one, and says so.
+WEAK: Final = 0.10
+
 # Counters worth a column; the file has all of them.
 _COUNTERS: Final = (
     ("target.syscalls", "TARGET CALLS"),
@@ -119,10 +122,21 @@ def _effect(effect: Effect | None) -> Iterator[str]:
         return
     yield f"{effect.ratio:.2f}"
     yield f"{effect.low:.2f} … {effect.high:.2f}"
-    within = ""
-    if effect.verdict is Verdict.SAME:
-        within = f" within {percent(effect.resolution)}"
-    yield f"{GLYPHS[effect.verdict]}{within}"
+    yield verdict_words(effect)
+
+
+def verdict_words(effect: Effect) -> str:
+    """Return the verdict; a "same" says what it could not have seen.
+
+    That is weak where the machine was noisy, and must not read like a proof.
+    """
+    words = GLYPHS[effect.verdict]
+    if effect.verdict is not Verdict.SAME:
+        return words
+    if effect.resolution > WEAK:
+        seen = percent(effect.resolution)
+        return f"{words}, but only differences above {seen} would show"
+    return f"{words} within {percent(effect.resolution)}"
 
 
 def _print_noise(comparison: Comparison, printer: Printer) -> None:
@@ -131,6 +145,8 @@ def _print_noise(comparison: Comparison, printer: Printer) -> None:
     warning = ""
     if effect.verdict not in (Verdict.SAME, Verdict.UNKNOWN):
         warning = "; the two baselines DIFFER: do not trust this comparison"
+    elif effect.floor > WEAK:
+        warning = "; it is wide: smaller differences do not show here"
     printer.line(f"  noise floor: {percent(effect.floor)}{warning}")
 
 
@@ -185,7 +201,7 @@ def _sentence(
     comparisons: Sequence[Comparison], name: str, reference: str, seed: int
 ) -> str:
     ratio, interval = family_ratio(comparisons, name, f"{seed}/{name}/family")
-    verdicts = [_verdict(each, name) for each in comparisons]
+    verdicts = [_effect_of(each, name).verdict for each in comparisons]
     tally = ", ".join(
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in Verdict
@@ -199,14 +215,27 @@ def _sentence(
         f"{name} ran {ratio:.2f} ({low:.2f} … {high:.2f}) times "
         f"{word if not math.isclose(ratio, 1, abs_tol=0.005) else 'as fast'} "
         f"{'than' if not math.isclose(ratio, 1, abs_tol=0.005) else 'as'} {reference}"
-        f" ({tally}; geometric mean)"
+        f" ({tally}{_weakness(comparisons, name)}; geometric mean)"
     )
 
 
-def _verdict(comparison: Comparison, name: str) -> Verdict:
+def _weakness(comparisons: Sequence[Comparison], name: str) -> str:
+    """Say how many of the "same" are weak; "" for none."""
+    effects = [_effect_of(each, name) for each in comparisons]
+    weak = [
+        effect.resolution
+        for effect in effects
+        if effect.verdict is Verdict.SAME and effect.resolution > WEAK
+    ]
+    if not weak:
+        return ""
+    return f", {len(weak)} of them weak: up to {percent(max(weak))} would not show"
+
+
+def _effect_of(comparison: Comparison, name: str) -> Effect:
     effect = comparison.estimates[name].effect
     assert effect is not None
-    return effect.verdict
+    return effect
 
 
 def _print_targets(results: Results, printer: Printer) -> None:

@@ -58,7 +58,7 @@ from snapfs.errors import FailedPreconditionError
 _log = logging.getLogger(__name__)
 
 SCHEDULES: Final[Mapping[Profile, Schedule]] = {
-    Profile.QUICK: Schedule(looks=(6,), budget_s=0),
+    Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1),
     Profile.STANDARD: Schedule(looks=(9, 12, 15), budget_s=60),
     Profile.FULL: Schedule(looks=(12, 15, 20), budget_s=300),
 }

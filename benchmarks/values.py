@@ -38,10 +38,12 @@ class Family(enum.StrEnum):
     """What a target can be asked; each family has its semantics gate.
 
     ``TREE``: a :class:`TreeTarget`. ``SNAPSHOTTER``: a :class:`SnapshotterTarget`.
+    ``UNPACKER``: an :class:`UnpackTarget`.
     """
 
     TREE = "tree"
     SNAPSHOTTER = "snapshotter"
+    UNPACKER = "unpacker"
 
 
 class Profile(enum.StrEnum):

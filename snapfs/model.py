@@ -133,6 +133,7 @@ class NewLayer:
             staged directory has none of its own; "" for none.
         root_opaque: Nothing below this layer shows.
         usage: What the content occupies; None where that is not known.
+        index_generation: Of the directory index beside the content; 0 for none.
     """
 
     name: str
@@ -142,6 +143,7 @@ class NewLayer:
     shares: str = ""
     root_opaque: bool = False
     usage: Usage | None = None
+    index_generation: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

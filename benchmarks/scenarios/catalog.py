@@ -8,19 +8,27 @@ from typing import Final
 
 from snapfs.benchmarks.protocols import Scenario
 from snapfs.benchmarks.scenarios.collection_pass import CollectionPass
+from snapfs.benchmarks.scenarios.command_time import CommandTime
+from snapfs.benchmarks.scenarios.container_start_latency import ContainerStartLatency
 from snapfs.benchmarks.scenarios.file_creation import FileCreation
 from snapfs.benchmarks.scenarios.lookup_latency import LookupLatency
 from snapfs.benchmarks.scenarios.mount_latency import MountLatency
+from snapfs.benchmarks.scenarios.sequential_throughput import SequentialThroughput
 from snapfs.benchmarks.scenarios.service_start_up import ServiceStartUp
 from snapfs.benchmarks.scenarios.snapshot_call_latency import SnapshotCallLatency
+from snapfs.benchmarks.scenarios.unpack_throughput import UnpackThroughput
 
 _ALL: Final[tuple[Scenario, ...]] = (
     SnapshotCallLatency(),
     ServiceStartUp(),
     CollectionPass(),
+    ContainerStartLatency(),
     MountLatency(),
     LookupLatency(),
     FileCreation(),
+    SequentialThroughput(),
+    CommandTime(),
+    UnpackThroughput(),
 )
 
 SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(

@@ -24,6 +24,7 @@ from snapfs.benchmarks.scenarios.population import (
     populate,
 )
 from snapfs.benchmarks.scenarios.snapshot_calls import Call
+from snapfs.benchmarks.targets.snapfs_service import only_commits_differ
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 
 _COUNTS: Final = {
@@ -33,8 +34,14 @@ _COUNTS: Final = {
 }
 _FILES: Final = 4  # of each snapshot: what frees the space has something to do
 
-_METADATA: Final = "metadata"  # what containerd waits for, under its global lock
-_SPACE: Final = "space"  # until nothing is left on disk
+METADATA: Final = "metadata"  # what containerd waits for, under its global lock
+SPACE: Final = "space"  # until nothing is left on disk
+
+_UNTIL: Final = {
+    Profile.QUICK: (SPACE,),
+    Profile.STANDARD: (METADATA, SPACE),
+    Profile.FULL: (METADATA, SPACE),
+}
 
 
 class CollectionPass:
@@ -53,22 +60,15 @@ class CollectionPass:
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
         return [
-            Cell(
-                {"snapshots": count, "until": until, **client_parameters()},
-                cache=CacheState.WARM,
-                operations=count,
-                runs=1,
-                warmups=0,
-                expected_s=count * 2e-3,
-            )
+            collection_cell(count, until)
             for count in _COUNTS[profile]
-            for until in (_METADATA, _SPACE)
+            for until in _UNTIL[profile]
         ]
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
         if isinstance(target, SnapshotService):
-            return ""
+            return only_commits_differ(target)
         return "it cannot say when the space of removed snapshots is free"
 
     def open(
@@ -79,11 +79,23 @@ class CollectionPass:
         return _Trial(target, cell, seed)
 
 
+def collection_cell(count: int, until: str) -> Cell:
+    """Return the cell of a pass over ``count`` snapshots; ``until`` as above."""
+    return Cell(
+        {"snapshots": count, "until": until, **client_parameters()},
+        cache=CacheState.WARM,
+        operations=count,
+        runs=1,
+        warmups=0,
+        expected_s=count * 2e-3,
+    )
+
+
 class _Trial(Trial):
     def __init__(self, target: SnapshotService, cell: Cell, seed: int) -> None:
         self._target = target
         self._count = cell.operations
-        self._frees_space = cell.parameters["until"] == _SPACE
+        self._frees_space = cell.parameters["until"] == SPACE
         self._seed = seed
         self._runs = 0
         self._population: Population | None = None

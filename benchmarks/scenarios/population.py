@@ -110,7 +110,7 @@ def _prepare(
         for key, parent in parents.items()
     ]
     for mounts in _run(client, calls, want=bool(files)):
-        _write_files(_upperdir(mounts), files)
+        write_files(upperdir(mounts), files)
 
 
 def _run(
@@ -124,7 +124,7 @@ def _run(
     ]
 
 
-def _upperdir(mounts: Sequence[Mapping[str, object]]) -> Path:
+def upperdir(mounts: Sequence[Mapping[str, object]]) -> Path:
     """Return the directory that takes what is written through the mounts."""
     mount = mounts[0]
     if mount["type"] == "bind":
@@ -138,7 +138,8 @@ def _upperdir(mounts: Sequence[Mapping[str, object]]) -> Path:
     raise InvalidResultError(f"no upperdir in {options}")
 
 
-def _write_files(directory: Path, files: int) -> None:
+def write_files(directory: Path, files: int) -> None:
+    """Write ``files`` files of 4 KiB into ``directory``; nothing is synced."""
     content = hashlib.sha256(bytes(directory)).digest() * 128
     for number in range(files):
         (directory / f"file{number:04d}").write_bytes(content)

@@ -18,6 +18,7 @@ from snapfs.benchmarks.protocols import (
 )
 from snapfs.benchmarks.scenarios.load_client import connect_load
 from snapfs.benchmarks.scenarios.population import populate
+from snapfs.benchmarks.targets.snapfs_service import only_commits_differ
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 
 # Not 0: containerd's snapshotter answers List with an error before the first one.
@@ -39,14 +40,13 @@ class ServiceStartUp:
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
-        return [
-            Cell({"snapshots": count}, runs=3, expected_s=0.5)
-            for count in _COUNTS[profile]
-        ]
+        return [start_cell(count) for count in _COUNTS[profile]]
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return "" if isinstance(target, SnapshotService) else "it cannot be restarted"
+        if not isinstance(target, SnapshotService):
+            return "it cannot be restarted"
+        return only_commits_differ(target)
 
     def open(
         self, target: Target, cell: Cell, workspace: Workspace, seed: int
@@ -54,6 +54,11 @@ class ServiceStartUp:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
         assert isinstance(target, SnapshotService)
         return _Trial(target, int(cell.parameters["snapshots"]), seed)
+
+
+def start_cell(count: int) -> Cell:
+    """Return the cell of a start on a store of ``count`` snapshots."""
+    return Cell({"snapshots": count}, runs=3, expected_s=0.5)
 
 
 class _Trial(Trial):

@@ -26,7 +26,11 @@ from snapfs.benchmarks.scenarios.call_plans import (
     plan,
 )
 from snapfs.benchmarks.scenarios.load_client import client_parameters, connect_load
-from snapfs.benchmarks.scenarios.population import populate
+from snapfs.benchmarks.scenarios.population import (
+    populate,
+    upperdir,
+    write_files,
+)
 from snapfs.benchmarks.scenarios.snapshot_calls import Answer, Call
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 from snapfs.errors import NotFoundError
@@ -44,7 +48,7 @@ _FLAT: Final = ("prepare", "stat", "list")  # stand for all that must not grow
 # By how many snapshots are present. Making them takes most of a cell's time.
 _CALLS_ASKED: Final[Mapping[Profile, Mapping[int, Sequence[str]]]] = {
     Profile.QUICK: {
-        100: ("prepare", "mounts", "stat", "commit", "remove"),
+        100: ("prepare", "stat", "commit", "remove"),
         1000: ("list",),
     },
     # A tenth of 10,000 is to be compared with all of 1,000.
@@ -65,7 +69,7 @@ class SnapshotCallLatency:
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
         return [
-            _cell(profile, operation, count)
+            call_cell(profile, operation, count)
             for count, operations in _CALLS_ASKED[profile].items()
             for operation in operations
         ]
@@ -84,13 +88,19 @@ class SnapshotCallLatency:
         return _Trial(target, cell, seed)
 
 
-def _cell(profile: Profile, operation: str, count: int) -> Cell:
-    calls = _LIST_CALLS if operation in LISTS else _CALLS
+def call_cell(profile: Profile, operation: str, count: int, files: int = 0) -> Cell:
+    """Return the cell of one call with ``count`` snapshots present.
+
+    With ``files``, what is committed holds so many files of 4 KiB, not yet on disk.
+    """
+    is_list = operation in LISTS
+    content = {"files": files} if files else {}
     return Cell(
-        {"call": operation, "snapshots": count, **client_parameters()},
-        operations=calls,
-        runs=_RUNS[profile],
-        expected_s=0.02 + (count * 2e-5 if operation in LISTS else 0),
+        {"call": operation, "snapshots": count, **content, **client_parameters()},
+        operations=_LIST_CALLS if is_list else _CALLS,
+        # One answer a run: enough of them for a p99 in 9 blocks.
+        runs=_RUNS[profile] * 2 if is_list else _RUNS[profile],
+        expected_s=0.02 + (count * 2e-5 if is_list else 0),
     )
 
 
@@ -101,6 +111,7 @@ class _Trial(Trial):
         self._target = target
         self._operation = str(cell.parameters["call"])
         self._calls = cell.operations
+        self._files = int(cell.parameters.get("files", 0))
         self._chance = random.Random(seed)  # noqa: S311 - reproducible, no secret
         self._runs = 0
         self._plan: Plan | None = None
@@ -120,7 +131,9 @@ class _Trial(Trial):
         keys = [f"default/r{self._runs}/call-{n:064}" for n in range(self._calls)]
         self._plan = plan(self._operation, Run(self._population, keys, self._chance))
         self._answer = None
-        self._client.run(self._plan.before)
+        made = self._client.run(self._plan.before, want=self._files > 0)
+        for mounts in made.results:
+            write_files(upperdir(mounts), self._files)
 
     def run_once(self) -> Outcome:
         assert self._plan is not None

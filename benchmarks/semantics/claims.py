@@ -14,10 +14,11 @@ from snapfs.benchmarks.protocols import (
     SnapshotterTarget,
     Target,
     TreeTarget,
+    UnpackTarget,
     Workspace,
 )
 from snapfs.benchmarks.results import ClaimResult
-from snapfs.benchmarks.semantics import snapshotter, tree
+from snapfs.benchmarks.semantics import snapshotter, tree, unpacker
 from snapfs.benchmarks.workspaces import Workspaces
 
 
@@ -52,6 +53,12 @@ def claims_about(target: Target) -> Sequence[Claim]:
             return [
                 Claim(text, True, needs_root, functools.partial(probe, target))
                 for text, needs_root, probe in snapshotter.CLAIMS
+            ]
+        case Family.UNPACKER:
+            assert isinstance(target, UnpackTarget)
+            return [
+                Claim(text, is_essential, False, functools.partial(probe, target))
+                for text, is_essential, probe in unpacker.CLAIMS
             ]
         case _:
             assert_never(target.family)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import snapfs
-from snapfs.benchmarks.protocols import Fairness
+from snapfs.benchmarks.protocols import Fairness, Target
 from snapfs.benchmarks.targets.server_process import wait_for_answer
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 from snapfs.model import Durability
@@ -32,22 +32,22 @@ class SnapfsService(SnapshotService):
 
     def __init__(self, durability: Durability = Durability.NONE) -> None:
         super().__init__()
-        self._durability = durability
+        self.durability = durability
 
     @property
     def name(self) -> str:
         """See :class:`snapfs.benchmarks.protocols.Target`."""
-        return _NAMES.get(self._durability, f"snapfs-{self._durability}")
+        return _NAMES.get(self.durability, f"snapfs-{self.durability}")
 
     @property
     def summary(self) -> str:
         """See :class:`snapfs.benchmarks.protocols.Target`."""
-        return f"snapfs serve --durability {self._durability}, kernel driver"
+        return f"snapfs serve --durability {self.durability}, kernel driver"
 
     def fairness(self) -> Fairness:
         """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
         return Fairness(
-            durability=f"{_RECORDS}; {_CONTENT[self._durability]}",
+            durability=f"{_RECORDS}; {_CONTENT[self.durability]}",
             cache="an index of all records in memory; a reserve of empty directories",
             threads="one Python process with 16 threads for calls, one worker process",
             privileges="root",
@@ -64,7 +64,7 @@ class SnapfsService(SnapshotService):
         return (
             *(sys.executable, "-m", "snapfs", "--root", str(root)),
             *("--driver", "kernel", "serve", "--address", str(address)),
-            *("--durability", str(self._durability)),
+            *("--durability", str(self.durability)),
         )
 
     def settle(self) -> None:
@@ -79,3 +79,13 @@ class SnapfsService(SnapshotService):
         """See :meth:`SnapshotService.leftovers`."""
         places = (self.root / name for name in ("snapshots", "staging", "trash"))
         return [entry for place in places for entry in place.iterdir()]
+
+
+def only_commits_differ(target: Target) -> str:
+    """Say why a question without a commit need not be asked ``target``; "" if it must.
+
+    With another durability a commit takes longer, and nothing else.
+    """
+    if isinstance(target, SnapfsService) and target.durability is not Durability.NONE:
+        return "it differs from snapfs in commits only"
+    return ""

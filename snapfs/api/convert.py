@@ -225,6 +225,7 @@ def new_layer_to_proto(layer: NewLayer) -> store_pb2.NewLayer:
         shares=layer.shares,
         root_opaque=layer.root_opaque,
         usage=_own_usage_to_proto(layer.usage),
+        index_generation=layer.index_generation,
     )
 
 
@@ -238,6 +239,7 @@ def new_layer_from_proto(layer: store_pb2.NewLayer) -> NewLayer:
         shares=layer.shares,
         root_opaque=layer.root_opaque,
         usage=_own_usage_from_proto(layer.usage) if layer.HasField("usage") else None,
+        index_generation=layer.index_generation,
     )
 
 

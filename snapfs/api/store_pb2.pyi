@@ -183,7 +183,7 @@ class StageResponse(_message.Message):
     def __init__(self, snapshot_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class NewLayer(_message.Message):
-    __slots__ = ("name", "snapshot_id", "parent", "labels", "shares", "root_opaque", "usage")
+    __slots__ = ("name", "snapshot_id", "parent", "labels", "shares", "root_opaque", "usage", "index_generation")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +198,7 @@ class NewLayer(_message.Message):
     SHARES_FIELD_NUMBER: _ClassVar[int]
     ROOT_OPAQUE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_GENERATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     snapshot_id: int
     parent: str
@@ -205,7 +206,8 @@ class NewLayer(_message.Message):
     shares: str
     root_opaque: bool
     usage: Usage
-    def __init__(self, name: _Optional[str] = ..., snapshot_id: _Optional[int] = ..., parent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., shares: _Optional[str] = ..., root_opaque: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    index_generation: int
+    def __init__(self, name: _Optional[str] = ..., snapshot_id: _Optional[int] = ..., parent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., shares: _Optional[str] = ..., root_opaque: _Optional[bool] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., index_generation: _Optional[int] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("layers", "durability")

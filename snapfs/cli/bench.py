@@ -5,30 +5,28 @@ Everything of the suite is imported by the command that needs it.
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Final
 
 import click
 
+from snapfs.cli.bench_agreement import agreement
 from snapfs.cli.bench_gate import gate
+from snapfs.cli.bench_lifecycle import lifecycle
 from snapfs.cli.bench_list import list_all
-from snapfs.cli.bench_options import directory_option, profile_option, registries
+from snapfs.cli.bench_options import (
+    backing_option,
+    directory_option,
+    json_option,
+    profile_option,
+    registries,
+    seed_option,
+)
+from snapfs.cli.bench_results import deliver, ended_by_sigterm
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
-
-if TYPE_CHECKING:
-    from snapfs.benchmarks.results import Results
-
-# What an option "--json" without a file means.
-_STANDARD_OUTPUT: Final = "-"
-
-_MIB: Final = 1 << 20
 
 _patterns = click.option(
     "--only",
@@ -62,6 +60,8 @@ def bench() -> None:
 
 bench.add_command(list_all)
 bench.add_command(gate)
+bench.add_command(lifecycle)
+bench.add_command(agreement)
 
 
 @bench.command(
@@ -75,19 +75,14 @@ bench.add_command(gate)
 @profile_option
 @_patterns
 @_targets
-@click.option("--seed", default=1, show_default=True, help="Orders and resampling.")
+@seed_option
 @click.option(
     "--cpus",
     multiple=True,
     type=click.Choice(["1", "2", "free"]),
     help="Client and target on one CPU, on two, or anywhere; may be repeated.",
 )
-@click.option(
-    "--backing",
-    type=click.Choice(["directory", "tmpfs", "ext4", "xfs"]),
-    help="The filesystem below: as it is, memory, or a new image on a loop device. "
-    "Default: ext4 as root, else directory.",
-)
+@backing_option
 @click.option(
     "--size-mb",
     default=2048,
@@ -96,16 +91,7 @@ bench.add_command(gate)
     help="The size of the image, or of tmpfs.",
 )
 @directory_option
-@click.option(
-    "--json",
-    "json_file",
-    metavar="[FILE]",
-    is_flag=False,
-    flag_value=_STANDARD_OUTPUT,
-    type=click.Path(dir_okay=False, allow_dash=True),
-    help="Write raw samples and all else as JSON; without FILE to standard output, "
-    "instead of the tables.",
-)
+@json_option
 @pass_session
 def run(
     session: Session,
@@ -129,10 +115,9 @@ def run(
     from snapfs.benchmarks.placement import Placement
     from snapfs.benchmarks.progress import PrintedProgress, SilentProgress
     from snapfs.benchmarks.protocols import Profile
+    from snapfs.benchmarks.report import print_results
     from snapfs.benchmarks.suite import Request, Suite
 
-    if session.output.as_json and json_file is None:
-        json_file = _STANDARD_OUTPUT
     placements = {
         "1": Placement.ONE_CPU,
         "2": Placement.TWO_CPUS,
@@ -146,7 +131,7 @@ def run(
         placements=tuple(placements[word] for word in dict.fromkeys(cpus)),
         backing=Backing(backing) if backing else best_available(),
         directory=directory,
-        image_bytes=size_mb * _MIB,
+        image_bytes=size_mb << 20,
         lock=Path(tempfile.gettempdir()),
         command=("snapfs", *sys.argv[1:]),
     )
@@ -156,9 +141,9 @@ def run(
         *registries(),
         SilentProgress() if is_silent else PrintedProgress(sys.stderr),
     )
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         results = suite.run()
-    _deliver(session, results, json_file)
+    deliver(session, results, json_file, print_results)
 
 
 @bench.command(
@@ -191,32 +176,3 @@ def compare(session: Session, before: Path, after: Path) -> None:
 
 def _split(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for word in words for part in word.split(",") if part)
-
-
-def _deliver(session: Session, results: Results, json_file: str | None) -> None:
-    """Write the file first: what was measured must not be lost to a closed pipe."""
-    from snapfs.benchmarks.report import print_results
-    from snapfs.benchmarks.results import encode
-    from snapfs.benchmarks.table import Printer
-
-    data = encode(results)
-    if json_file == _STANDARD_OUTPUT:
-        session.output.raw(data.decode())
-        return
-    if json_file is not None:
-        Path(json_file).write_bytes(data)
-    print_results(results, Printer())
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind like an interrupt, so that mounts and processes go away."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

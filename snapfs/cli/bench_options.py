@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from snapfs.benchmarks.protocols import Scenario
     from snapfs.benchmarks.selection import Factories
+
+# What an option "--json" without a file means.
+STANDARD_OUTPUT: Final = "-"
 
 directory_option = click.option(
     "--directory",
@@ -28,6 +31,26 @@ profile_option = click.option(
     default="quick",
     show_default=True,
     help="How many cells and blocks.",
+)
+
+seed_option = click.option(
+    "--seed", default=1, show_default=True, help="Orders and resampling."
+)
+backing_option = click.option(
+    "--backing",
+    type=click.Choice(["directory", "tmpfs", "ext4", "xfs"]),
+    help="The filesystem below: as it is, memory, or a new image on a loop device. "
+    "Default: ext4 as root, else directory.",
+)
+json_option = click.option(
+    "--json",
+    "json_file",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=STANDARD_OUTPUT,
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write raw samples and all else as JSON; without FILE to standard output, "
+    "instead of the tables.",
 )
 
 

@@ -47,6 +47,13 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "commit",
                 "Freeze the active snapshot KEY as NAME.",
             ),
+            (
+                "unpack",
+                SNAPSHOTS,
+                "unpack",
+                "unpack",
+                "Unpack an image into committed snapshots.",
+            ),
             ("rm", SNAPSHOTS, "snapshots", "remove", "Remove snapshots."),
             (
                 "label",

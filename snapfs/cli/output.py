@@ -54,13 +54,22 @@ class Output:
         if not self.is_quiet:
             complain(text)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table. A column whose title begins with ``>`` is right-aligned."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        is_data: bool = True,
+    ) -> None:
+        """Print a table. A column whose title begins with ``>`` is right-aligned.
+
+        What is no data goes to standard error.
+        """
         cells = [[printable(cell) for cell in row] for row in rows]
-        if self.is_terminal:
-            _rich_table(columns, cells)
+        if (sys.stdout if is_data else sys.stderr).isatty():
+            _rich_table(columns, cells, err=not is_data)
         else:
-            _plain_table(columns, cells)
+            _plain_table(columns, cells, err=not is_data)
 
 
 def complain(text: str) -> None:
@@ -74,7 +83,9 @@ def speaks_unicode() -> bool:
     return encoding.lower().replace("-", "") in ("utf8", "utf16", "utf32")
 
 
-def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool
+) -> None:
     titles = [title.removeprefix(">") for title in columns]
     widths = [
         max([len(titles[n]), *(len(row[n]) for row in rows)])
@@ -87,10 +98,12 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             for cell, width, title in zip(row, widths, columns, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    click.echo("\n".join(lines))
+    click.echo("\n".join(lines), err=err)
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -106,7 +119,7 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         # Text would be read as markup: "[red]" is a fine name for a snapshot.
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console(highlight=False, emoji=False).print(table)
+    Console(stderr=err, highlight=False, emoji=False).print(table)
 
 
 def abandon_standard_output() -> None:

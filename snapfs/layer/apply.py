@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from snapfs.layer.admission import Settlement
 from snapfs.layer.attributes import Attributes
 from snapfs.layer.descriptors import DirectoryDescriptors
 from snapfs.layer.entry_errors import entry_error
@@ -63,6 +62,8 @@ def apply_layer(
     limits: Limits,
     policy: Policy,
     progress: Progress | None = None,
+    *,
+    is_lowest: bool = False,
 ) -> Applied:
     """Write the layer that ``reader`` gives into the open directory ``staging``.
 
@@ -70,6 +71,9 @@ def apply_layer(
     only the layers below can tell (:mod:`snapfs.layer.lower_settle`): implied
     directories are 0755 of root, and links to files of lower layers are missing. The
     reader is at the end of its stream.
+
+    ``is_lowest`` says that the layer lies on nothing: its whiteouts and marks would
+    hide nothing, but a bind mount of it would show them, so they are not written.
 
     Nothing outside of ``staging`` is touched. The process's umask should be 0, so
     that fewer system calls are needed. Without ``policy.keep_owners`` everything
@@ -99,7 +103,11 @@ def apply_layer(
                 writer.make_directory(node)
             except OSError as error:
                 raise entry_error(tree.path_of(node), error) from error
-        write_whiteouts(tree, settlement, directories, form)
+        if is_lowest:
+            whiteouts = 0
+        else:
+            write_whiteouts(tree, settlement, directories, form)
+            whiteouts = len(settlement.whiteouts)
         blocks = finish_directories(tree, settlement, directories, attributes)
     finally:
         directories.close()
@@ -109,16 +117,16 @@ def apply_layer(
         tree,
         entries,
         reader.position,
-        _usage(writer, settlement, blocks),
+        _usage(writer, whiteouts, blocks),
         settlement.root_opaque,
         (*reader.warnings, *notes.lines()),
     )
 
 
-def _usage(writer: Writer, settlement: Settlement, directory_blocks: int) -> Usage:
+def _usage(writer: Writer, whiteouts: int, directory_blocks: int) -> Usage:
     blocks = writer.blocks - writer.removed.blocks + directory_blocks
     root = 1
-    inodes = writer.inodes - writer.removed.inodes + len(settlement.whiteouts) + root
+    inodes = writer.inodes - writer.removed.inodes + whiteouts + root
     return Usage(blocks * _STAT_BLOCK_BYTES, inodes)
 
 

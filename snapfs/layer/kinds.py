@@ -58,5 +58,8 @@ class Flag:
     DEAD: Final = 16
     """A later entry took the name, or nothing of it reaches the disk."""
 
-    KEPT: Final = IMPLIED | OPAQUE | CLAMPED
+    RENEWED: Final = 32
+    """An opaque directory whose path a whiteout hides too: nothing is below it."""
+
+    KEPT: Final = IMPLIED | OPAQUE | CLAMPED | RENEWED
     """What an index keeps."""

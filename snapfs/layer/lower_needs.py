@@ -22,11 +22,14 @@ class LowerNeeds:
         links: Each path that is to be another name of a lower layer's file, and
             that file's path.
         root_opaque: Nothing below the layer shows.
+        hides: It has whiteouts or opaque directories: as the lowest layer it is
+            another one on disk, without them.
     """
 
     implied: tuple[bytes, ...] = ()
     links: tuple[tuple[bytes, bytes], ...] = ()
     root_opaque: bool = False
+    hides: bool = False
 
 
 def needs_of_index(index: LayerIndex) -> LowerNeeds:
@@ -34,19 +37,28 @@ def needs_of_index(index: LayerIndex) -> LowerNeeds:
 
     As :func:`snapfs.layer.lower_settle.lower_needs` says of the applied layer.
     """
-    links: list[tuple[bytes, bytes]] = []
     implied = [b""] if index.flags[0] & Flag.IMPLIED else []
+    if index.is_root_opaque:
+        return LowerNeeds(tuple(implied), _links(index), root_opaque=True)
+    hides = False
     hidden: bytes | None = None  # what lies below this opaque directory
     for path, node in index.walk():
         kind, flags = index.kinds[node], index.flags[node]
-        if kind == Kind.LOWER_LINK:
-            links.append((path, index.link_target(node)))
-        elif hidden is not None and path.startswith(hidden):
+        if hidden is not None and path.startswith(hidden):
             continue
-        elif flags & Flag.OPAQUE:
-            hidden = path + b"/"
-        elif flags & Flag.IMPLIED:
+        if kind == Kind.WHITEOUT:
+            hides = True
+        if flags & Flag.IMPLIED and not flags & Flag.RENEWED:
             implied.append(path)
-    if index.is_root_opaque:
-        return LowerNeeds((), tuple(links), root_opaque=True)
-    return LowerNeeds(tuple(reversed(implied)), tuple(links))
+        if flags & Flag.OPAQUE:
+            hides = True
+            hidden = path + b"/"
+    return LowerNeeds(tuple(reversed(implied)), _links(index), hides=hides)
+
+
+def _links(index: LayerIndex) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(
+        (path, index.link_target(node))
+        for path, node in index.walk()
+        if index.kinds[node] == Kind.LOWER_LINK
+    )

@@ -19,6 +19,7 @@ from snapfs.layer.copying import copy_object
 from snapfs.layer.descriptors import DIRECTORY_FLAGS
 from snapfs.layer.entry_errors import entry_error
 from snapfs.layer.form import OverlayForm
+from snapfs.layer.kinds import Flag
 from snapfs.layer.lower import LowerAttributes, lower_attributes, lower_object
 from snapfs.layer.lower_needs import LowerNeeds
 from snapfs.layer.raw_attributes import set_raw_attributes
@@ -56,19 +57,28 @@ class ImpliedAttributes:
 def lower_needs(tree: LayerTree) -> LowerNeeds:
     """Return what an applied layer needs from the ones below it.
 
-    An implied directory that is opaque, or below an opaque one, shows none of them.
+    An implied directory that is opaque hides what the lower ones of its path hold, and
+    looks like them all the same; below it, and where a whiteout has hidden the path
+    itself, there is nothing to look like.
     """
     settlement = tree.settle()
     links = tuple((tree.path_of(k.node), k.target) for k in settlement.lower_links)
     if settlement.root_opaque:
-        return LowerNeeds((), links, root_opaque=True)
+        implied = tuple(b"" for node in settlement.implied if node == ROOT)
+        return LowerNeeds(implied, links, root_opaque=True)
     opaque = set(settlement.opaque)
     shows: dict[int, bool] = {ROOT: True}
     # Parents first: a directory's node is older than those of what it holds.
     for node in sorted((*settlement.directories, *settlement.implied)):
         shows[node] = shows[tree.parent_of(node)] and node not in opaque
-    implied = tuple(tree.path_of(n) for n in settlement.implied if shows[n])
-    return LowerNeeds(implied, links)
+    flags = tree.nodes.flags
+    implied = tuple(
+        tree.path_of(node)
+        for node in settlement.implied
+        if shows[tree.parent_of(node)] and not flags[node] & Flag.RENEWED
+    )
+    hides = bool(settlement.whiteouts or settlement.opaque)
+    return LowerNeeds(implied, links, hides=hides)
 
 
 def implied_attributes(
@@ -114,6 +124,7 @@ def settle_with_lower(
         UnimplementedError: It leads to a device, or to what lies elsewhere.
         SnapfsError: From the disk; the message names the entry.
     """
+    # What an opaque root hides can be no target, but the root is as the one below.
     visible = () if needs.root_opaque else lowers
     first_names: dict[bytes, bytes] = {}
     for path, target in needs.links:
@@ -125,7 +136,7 @@ def settle_with_lower(
                 _copy(staging, path, target, visible, form, keep_owners)
         except OSError as error:
             raise entry_error(path, error) from error
-    implied = implied_attributes(needs.implied, visible, form)
+    implied = implied_attributes(needs.implied, lowers, form)
     for path, found in implied.by_path.items():
         if found is None:
             continue

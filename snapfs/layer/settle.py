@@ -4,7 +4,8 @@ Whiteouts and opaque marks act on lower layers only, in whatever order they and 
 entries beside them come (image-spec layer.md, "Whiteouts"). So of a whiteout of ``x``:
 
 - with a file ``x`` in this layer nothing is left, since the file hides the lower one;
-- with a directory ``x``, named or only implied by what is in it, that is opaque;
+- with a directory ``x``, named or only implied by what is in it, that is opaque, and
+  has nothing to do with the directory below;
 - within an opaque directory, or below one, nothing is left: no lower name shows there.
 
 A directory that is there for whiteouts and marks alone counts as absent in the first
@@ -101,7 +102,7 @@ def _settle_whiteouts(nodes: Nodes) -> None:
             flags[whiteout] |= Flag.DEAD
         elif flags[node] & Flag.MADE:
             flags[whiteout] |= Flag.DEAD
-            flags[node] |= Flag.OPAQUE
+            flags[node] |= Flag.OPAQUE | Flag.RENEWED
         else:
             flags[node] |= Flag.DEAD
 

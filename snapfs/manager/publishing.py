@@ -82,6 +82,7 @@ class LayerPublisher:
                 )
             parent = self._row(rows, layer.parent) if layer.parent else None
             shared = self._row(rows, layer.shares) if layer.shares else None
+            own_index = layer.index_generation
             rows[layer.name] = Row(
                 info=Info(
                     layer.name,
@@ -99,6 +100,7 @@ class LayerPublisher:
                 root_opaque=layer.root_opaque,
                 durability=durability,
                 usage=layer.usage,
+                index_generation=shared.index_generation if shared else own_index,
             )
         if len(rows) != len(layers) or len(
             {row.snapshot_id for row in rows.values()}

@@ -46,13 +46,14 @@ class Chain:
         Raises:
             SnapfsError: As :func:`settle_with_lower`.
         """
-        return settle_with_lower(
+        key = settle_with_lower(
             descriptor,
             needs,
             self._descriptors(),
             self._form,
             keep_owners=self._keep_owners,
         )
+        return None if key is None else self._placed(key, needs)
 
     def key(self, needs: LowerNeeds) -> str | None:
         """Return what :meth:`settle` would, and change nothing.
@@ -62,7 +63,8 @@ class Chain:
         """
         if needs.links:
             return None
-        return implied_attributes(needs.implied, self._descriptors(), self._form).key
+        found = implied_attributes(needs.implied, self._descriptors(), self._form)
+        return self._placed(found.key, needs)
 
     def close(self) -> None:
         """Let go of all layers; it may be called twice."""
@@ -81,6 +83,10 @@ class Chain:
     ) -> None:
         """Let go of all layers."""
         self.close()
+
+    def _placed(self, key: str, needs: LowerNeeds) -> str:
+        """Return a key that tells the lowest layer from others, if it matters."""
+        return f"{key} lowest" if needs.hides and not self._layers else key
 
     def _descriptors(self) -> Sequence[int]:
         """Return the layers' directories, highest first."""

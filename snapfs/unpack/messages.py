@@ -21,23 +21,29 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
         label: What messages call the layer.
         blob: A descriptor that the stored bytes are read from.
         offset: Where they begin, in a file; -1 for a pipe.
+        end: Where they end, in a file; what they should be is ``size_bytes`` long.
         size_bytes: How many there are; more or fewer are an error.
         digest: Of the stored bytes.
         diff_id: Of the plain tar.
         directory: A descriptor of the empty directory to fill.
+        is_lowest: There is no layer below, so that nothing is hidden.
         xattr_prefix: Of overlayfs's marks, as the store has it.
         cache: The directory that the layer's index is kept in; "" to keep none.
+        memory_bytes: That the process may take; 0 for any.
     """
 
     label: str
     blob: int
     offset: int
+    end: int
     size_bytes: int
     digest: str
     diff_id: str
     directory: int
+    is_lowest: bool
     xattr_prefix: str
     cache: str
+    memory_bytes: int
     limits: Limits
     policy: Policy
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from snapfs.errors import SnapfsError
 from snapfs.image.resolve import ImageLayer
 from snapfs.image.source import ImageSource
+from snapfs.layer.dirindex_build import write_dirindex
+from snapfs.layer.dirindex_format import GENERATION
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.index_cache import IndexCache
 from snapfs.model import SnapshotDetails, Usage
@@ -28,6 +30,7 @@ from snapfs.unpack.results import UnpackedLayer
 from snapfs.unpack.settings import UnpackObserver, UnpackSettings
 from snapfs.unpack.sharing import SharedLayers, content_key
 from snapfs.unpack.staging import StagedLayers
+from snapfs.unpack.stopping import Stop
 
 
 @dataclass(slots=True)
@@ -56,12 +59,14 @@ class LayerPipeline:
         source: ImageSource,
         settings: UnpackSettings,
         observer: UnpackObserver,
+        stop: Stop,
     ) -> None:
         status = store.status()
         self._store = store
         self._source = source
         self._settings = settings
         self._observer = observer
+        self._stop = stop
         self._root = status.root
         self._form = OverlayForm(XattrPrefix(status.xattr_prefix))
         self._sharing = SharedLayers(store, IndexCache(status.root), settings.policy)
@@ -73,12 +78,22 @@ class LayerPipeline:
 
         Raises:
             SnapfsError: A layer is damaged or unsafe, or the disk failed.
+            UnavailableError: It was stopped.
         """
         work = [
             _Work(layer, index, self._sharing.candidates(layer.diff_id))
             for index, layer in enumerate(layers)
         ]
-        with self._pool(work) as pool, self._chain(base) as chain:
+
+        def end_all() -> None:
+            for item in work:
+                item.process.stop()
+
+        with (
+            self._stop.calling(end_all),
+            self._pool(work) as pool,
+            self._chain(base) as chain,
+        ):
             for item in work:
                 if not item.candidates:
                     item.future = pool.submit(self._apply, item, staged)
@@ -93,6 +108,7 @@ class LayerPipeline:
         staged: StagedLayers,
     ) -> UnpackedLayer:
         """Complete a layer on the chain of those below it; put it on top."""
+        self._stop.check()
         if item.future is None:
             with self._naming(item.layer):
                 shared = self._share(item, chain)
@@ -104,6 +120,9 @@ class LayerPipeline:
             descriptor = staged[item.index].open_fs()
             try:
                 implied_key = chain.settle(descriptor, applied.needs)
+                has_index = write_dirindex(
+                    staged[item.index].descriptor, descriptor, self._form.prefix
+                )
             finally:
                 os.close(descriptor)
             root_opaque = applied.needs.root_opaque
@@ -114,6 +133,7 @@ class LayerPipeline:
             content_key=implied_key and content_key(self._settings.policy, implied_key),
             root_opaque=root_opaque,
             usage=Usage(applied.size_bytes, applied.inodes),
+            index_generation=GENERATION if has_index else 0,
         )
 
     def _share(self, item: _Work, chain: Chain) -> UnpackedLayer | None:
@@ -147,12 +167,16 @@ class LayerPipeline:
                 label=self._label(layer),
                 blob=-1,
                 offset=-1,
+                end=-1,
                 size_bytes=layer.descriptor.size_bytes,
                 digest=str(layer.descriptor.digest),
                 diff_id=str(layer.diff_id),
                 directory=directory,
+                # image-spec config.md, "Layer ChainID": only then they are equal.
+                is_lowest=layer.chain_id == layer.diff_id,
                 xattr_prefix=self._form.prefix,
                 cache=self._root,
+                memory_bytes=self._settings.layer_memory_bytes,
                 limits=self._settings.limits,
                 policy=self._settings.policy,
             )
@@ -167,7 +191,7 @@ class LayerPipeline:
 
         They end at once if something failed.
         """
-        pool = ThreadPoolExecutor(self._settings.jobs, "unpack")
+        pool = ThreadPoolExecutor(self._settings.workers, "unpack")
         try:
             yield pool
         except BaseException:
@@ -205,8 +229,10 @@ def _result(future: Future[Applied], work: Sequence[_Work]) -> Applied:
     """Wait for one layer, but no longer once any other has failed."""
     others = [item.future for item in work if item.future is not None]
     while not future.done():
-        wait([other for other in others if not other.done()], None, FIRST_COMPLETED)
-        for other in others:
-            if other.done():
-                other.result()
+        # What ended before is looked at first: `wait` may have nothing else to tell.
+        ended = [other for other in others if other.done()]
+        for other in ended:
+            other.result()
+        others = [other for other in others if other not in ended]
+        wait(others, None, FIRST_COMPLETED)
     return future.result()

@@ -49,7 +49,7 @@ class LayerProcess:
             writing = -1
             if isinstance(blob, RangeReader):
                 job = msgspec.structs.replace(
-                    job, blob=blob.descriptor, offset=blob.position
+                    job, blob=blob.descriptor, offset=blob.position, end=blob.end
                 )
             else:
                 reading, writing = wide_pipe()
@@ -68,8 +68,7 @@ class LayerProcess:
             finally:
                 if feeder is not None:
                     process.kill()  # what it does not read any more, nobody writes
-                    blob.close()  # nor waits for
-                    feeder.join()
+                    feeder.end()  # nor waits for
             if feeder is not None and feeder.error is not None:
                 raise feeder.error
         if isinstance(report, Failed):
@@ -118,7 +117,14 @@ class _Feeder(threading.Thread):
         self.error: SnapfsError | OSError | None = None
         self._blob = blob
         self._writing = writing
+        self._is_ended = False
         self.start()
+
+    def end(self) -> None:
+        """End the thread; what fails from here on is the end's fault."""
+        self._is_ended = True
+        self._blob.close()
+        self.join()
 
     def run(self) -> None:
         try:
@@ -126,7 +132,8 @@ class _Feeder(threading.Thread):
         except BrokenPipeError:
             pass  # the worker has said why, or is dead
         except (SnapfsError, OSError) as error:
-            self.error = error
+            if not self._is_ended:
+                self.error = error
         finally:
             os.close(self._writing)
 

@@ -21,6 +21,7 @@ class UnpackedLayer:
             not possible.
         root_opaque: Nothing below it shows.
         usage: What its content occupies; None where that is another snapshot's.
+        index_generation: Of its directory index; 0 for none.
     """
 
     layer: ImageLayer
@@ -29,6 +30,7 @@ class UnpackedLayer:
     content_key: str | None = None
     root_opaque: bool = False
     usage: Usage | None = None
+    index_generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,10 @@ class Unpacked:
         name: The committed snapshot with the whole image.
         reused: Layers that the store had on this very chain.
         made: The others, lowest first.
+        publish_s: How long it took to sync and to publish them.
     """
 
     name: str
     reused: tuple[ImageLayer, ...]
     made: tuple[UnpackedLayer, ...]
+    publish_s: float = 0.0

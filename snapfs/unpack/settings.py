@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from snapfs.image.resolve import ImageLayer
 from snapfs.layer.limits import Limits, Policy
 from snapfs.model import Durability
 from snapfs.unpack.messages import Applied, Progress
+
+# What a layer's process takes besides the entries: the interpreter, the stacks of its
+# threads, a decompressor's window, blocks on their way.
+LEAST_LAYER_MEMORY_BYTES: Final = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +20,15 @@ class UnpackSettings:
     """What an unpack may do and how.
 
     Attributes:
-        jobs: Layers that are applied side by side, 1 at least.
+        jobs: Layers that are applied side by side at most, 1 at least.
         limits: Against hostile layers.
         policy: What of a layer reaches the disk.
         durability: ``image``: everything is on disk before the snapshots exist, by
             one sync. ``none``: whenever the kernel likes.
         name: A committed snapshot of that name is made besides the one that is
             named by its chain ID, and shares its content; "" for none.
+        memory_bytes: That all layers at work may take together, 128 MiB at
+            least; with less than that for each, fewer are at work. 0 for any.
     """
 
     jobs: int
@@ -30,6 +36,21 @@ class UnpackSettings:
     policy: Policy = field(default_factory=Policy)
     durability: Durability = Durability.IMAGE
     name: str = ""
+    memory_bytes: int = 0
+
+    @property
+    def workers(self) -> int:
+        """Return how many layers are at work at once: what the memory is enough for."""
+        if not self.memory_bytes:
+            return self.jobs
+        return max(1, min(self.jobs, self.memory_bytes // LEAST_LAYER_MEMORY_BYTES))
+
+    @property
+    def layer_memory_bytes(self) -> int:
+        """Return what one of the layers at work may take; 0 for any."""
+        if not self.memory_bytes:
+            return 0
+        return max(self.memory_bytes // self.workers, LEAST_LAYER_MEMORY_BYTES)
 
 
 class UnpackObserver(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from snapfs.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
@@ -15,6 +16,7 @@ from snapfs.unpack.results import Unpacked, UnpackedLayer
 from snapfs.unpack.settings import NoObserver, UnpackObserver, UnpackSettings
 from snapfs.unpack.sharing import CONTENT_LABEL, DIFF_ID_LABEL
 from snapfs.unpack.staging import StagedLayers
+from snapfs.unpack.stopping import Stop
 
 IMAGE_LABEL = "snapfs.io/image"
 
@@ -25,56 +27,82 @@ def unpack_image(
     image: Image,
     settings: UnpackSettings,
     observer: UnpackObserver | None = None,
+    stop: Stop | None = None,
 ) -> Unpacked:
     """Make an image's chain of committed snapshots in ``store``.
 
     Each is named by its chain ID; ``settings.name`` is one more name for the top. On
-    any error, and on an interrupt, no snapshot was made and nothing is left behind.
+    any error, and when ``stop`` is asked in time, no snapshot was made and nothing is
+    left behind.
 
     Raises:
         SnapfsError: A layer is damaged or unsafe, the disk is full, or a snapshot
             has one of the names; the message names the layer.
+        UnavailableError: It was stopped.
     """
     if not image.layers:
         raise InvalidArgumentError(f"{source.name}: the image has no layers")
-    observer = observer or NoObserver()
+    unpacking = _Unpacking(
+        store, source, settings, observer or NoObserver(), stop or Stop()
+    )
     while True:
         plan = plan_unpack(store, image)
         name = "" if _is_named_already(store, settings.name, plan) else settings.name
         try:
-            made = _unpack(store, source, plan, settings, name, observer)
+            made = unpacking.run(plan, name)
         except AlreadyExistsError:
             # Somebody unpacked a layer of the same chain meanwhile: it is as good.
             if plan_unpack(store, image).base == plan.base:
                 raise
             continue
         top = str(image.layers[-1].chain_id)
-        return Unpacked(settings.name or top, plan.present, tuple(made))
+        return Unpacked(
+            settings.name or top, plan.present, tuple(made), unpacking.publish_s
+        )
 
 
-def _unpack(
-    store: Store,
-    source: ImageSource,
-    plan: UnpackPlan,
-    settings: UnpackSettings,
-    name: str,
-    observer: UnpackObserver,
-) -> list[UnpackedLayer]:
-    for layer in plan.present:
-        observer.layer_reused(layer)
-    if not plan.missing and not name:
-        return []
-    pipeline = LayerPipeline(store, source, settings, observer)
-    with StagedLayers(store, len(plan.missing) + bool(name)) as staged:
-        made = pipeline.run(plan.base, plan.missing, staged)
-        layers = _new_layers(plan.base, made, staged)
-        if name:
-            top = layers[-1] if layers else None
-            number = staged[len(layers)].snapshot_id
-            layers.append(_named(store, name, number, plan.base, top, source.name))
-        observer.publishing()
-        store.publish(layers, settings.durability)
-    return made
+class _Unpacking:
+    """One unpack; what is the same each time that it is tried."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: ImageSource,
+        settings: UnpackSettings,
+        observer: UnpackObserver,
+        stop: Stop,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._settings = settings
+        self._observer = observer
+        self._stop = stop
+        self.publish_s = 0.0
+
+    def run(self, plan: UnpackPlan, name: str) -> list[UnpackedLayer]:
+        """Make what is missing, and ``name`` besides unless that is ""."""
+        for layer in plan.present:
+            self._observer.layer_reused(layer)
+        if not plan.missing and not name:
+            return []
+        store = self._store
+        pipeline = LayerPipeline(
+            store, self._source, self._settings, self._observer, self._stop
+        )
+        with StagedLayers(store, len(plan.missing) + bool(name)) as staged:
+            made = pipeline.run(plan.base, plan.missing, staged)
+            layers = _new_layers(plan.base, made, staged)
+            if name:
+                top = layers[-1] if layers else None
+                number = staged[len(layers)].snapshot_id
+                named = _named(store, name, number, plan.base, top, self._source.name)
+                layers.append(named)
+            self._stop.check()
+            self._observer.publishing()
+            begun_s = time.perf_counter()
+            store.publish(layers, self._settings.durability)
+            self.publish_s = time.perf_counter() - begun_s
+        return made
 
 
 def _new_layers(
@@ -95,6 +123,7 @@ def _new_layers(
                 shares=unpacked.shares,
                 root_opaque=unpacked.root_opaque,
                 usage=unpacked.usage,
+                index_generation=unpacked.index_generation,
             )
         )
         parent = layers[-1].name

@@ -45,6 +45,10 @@ _REPORT_EVERY_S: Final = 0.05
 def main() -> int:
     """Read the job from standard input, do it, report on standard output."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LayerJob)
+    if job.memory_bytes:
+        # What is written to, without stacks and files: a bomb ends as MemoryError.
+        limit = (job.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1])
+        resource.setrlimit(resource.RLIMIT_DATA, limit)
     try:
         _report(apply_job(job))
     except BrokenPipeError:
@@ -73,7 +77,13 @@ def apply_job(job: LayerJob) -> Applied:
         )
         ticker = _Ticker(stream)
         applied = apply_layer(
-            reader, job.directory, form, job.limits, job.policy, ticker.tick
+            reader,
+            job.directory,
+            form,
+            job.limits,
+            job.policy,
+            ticker.tick,
+            is_lowest=job.is_lowest,
         )
         stream.verify()
     after = resource.getrusage(resource.RUSAGE_THREAD)
@@ -101,7 +111,7 @@ def apply_job(job: LayerJob) -> Applied:
 def _blob(job: LayerJob) -> BlobReader:
     if job.offset < 0:
         return PipeReader(job.blob)
-    return RangeReader(job.blob, job.offset, job.offset + job.size_bytes)
+    return RangeReader(job.blob, job.offset, job.end)
 
 
 class _Ticker:
@@ -127,7 +137,9 @@ def _failure(job: LayerJob, error: Exception) -> Failed:
         text = str(error)
         kind = type(error).__name__
     elif isinstance(error, MemoryError):
-        text, kind = "there is not enough memory", "ResourceExhaustedError"
+        text, kind = "the layer needs more memory", "ResourceExhaustedError"
+        if job.memory_bytes:
+            text += f" than the {job.memory_bytes} bytes that it may take"
     else:
         text, kind = str(error), "SnapfsError"
     if job.label not in text:

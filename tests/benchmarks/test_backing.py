@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from snapfs import mountinfo
+from snapfs.benchmarks import caches
 from snapfs.benchmarks.backing import Backing, best_available, provide
 from snapfs.benchmarks.placement import Pinning, Placement, pin
+from snapfs.benchmarks.protocols import CacheState
 from snapfs.errors import ResourceExhaustedError, UnavailableError
+from support.benchmarking import Copy
 
 SIZE = 512 << 20
 
@@ -158,3 +161,46 @@ def test_one_cpu_cannot_be_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert Placement.TWO_CPUS.unavailable() == "only one CPU may be used here"
     assert Placement.ONE_CPU.unavailable() == ""
+
+
+def _is_cached(file: Path) -> bool:
+    """Whether the first page of ``file`` can be read without waiting for the disk."""
+    with file.open("rb") as opened:
+        try:
+            os.preadv(opened.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@pytest.mark.root
+def test_cold_is_cold_and_warm_is_warm(tmp_path: Path) -> None:
+    if reason := Backing.EXT4.unavailable():
+        pytest.skip(reason)
+    target = Copy()
+    with provide(Backing.EXT4, tmp_path, SIZE) as (root, _):
+        file = root / "file"
+        file.write_bytes(b"x" * 4096)
+        caches.produce(CacheState.WARM, target)
+        was_warm = _is_cached(file)
+        caches.produce(CacheState.COLD, target)
+        was_cold = not _is_cached(file)
+        file.read_bytes()
+
+        assert was_warm
+        assert was_cold
+        assert _is_cached(file)
+    assert target.forgotten == 1
+
+
+def test_dropping_dentries_leaves_a_targets_own_caches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    knob = tmp_path / "drop_caches"
+    monkeypatch.setattr(caches, "_DROP_CACHES", knob)
+    target = Copy()
+
+    caches.produce(CacheState.DCACHE_COLD, target)
+
+    assert knob.read_text() == "2"
+    assert target.forgotten == 0

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from snapfs.benchmarks import caches, conditions, syscall_counts
-from snapfs.benchmarks import suite as suite_module
+from snapfs.benchmarks import caches, conditions
 from snapfs.benchmarks.conditions import RedoRule
-from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.protocols import Cell, Outcome, Profile, Target
-from snapfs.benchmarks.results import Comparison, Results
-from snapfs.benchmarks.semantics import check_semantics
-from snapfs.benchmarks.suite import Request, Suite
+from snapfs.benchmarks.results import Comparison
+from snapfs.benchmarks.suite import Suite
 from snapfs.benchmarks.verdicts import Verdict
 from snapfs.errors import FailedPreconditionError, InvalidArgumentError
 from support.benchmarking import (
@@ -29,70 +25,16 @@ from support.benchmarking import (
     ReturnsEarly,
     SharesData,
     SimulatedClock,
+    leave_out_what_others_try,
+    measure,
+    only,
+    request,
 )
-
-CALM_RULE = RedoRule(steal=1.0, foreign_cpu=1.0, memory_pressure=1.0)
 
 
 @pytest.fixture(autouse=True)
 def _in_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what other tests try: system calls, the gate for honest targets."""
-    monkeypatch.setattr(syscall_counts, "unavailable", lambda: "left out")
-    check = check_semantics
-    monkeypatch.setattr(
-        suite_module,
-        "check_semantics",
-        lambda target, workspaces: (
-            () if type(target) is Copy else check(target, workspaces)
-        ),
-    )
-
-
-def request(directory: Path, **changes: object) -> Request:
-    settings: dict[str, object] = {
-        "directory": directory,
-        "lock": directory,
-        "placements": (Placement.FREE,),
-        "redo": CALM_RULE,
-        **changes,
-    }
-    return Request(**settings)  # type: ignore[arg-type]  # checked by the tests
-
-
-def measure(
-    directory: Path,
-    targets: Sequence[Target],
-    /,
-    question: Question | None = None,
-    clock: SimulatedClock | None = None,
-    **changes: object,
-) -> Results:
-    question = question or Question(clock)
-    clock = clock or question.clock
-    by_name = {target.name: target for target in targets}
-    factories = {
-        name: lambda original=target: fresh(original)
-        for name, target in by_name.items()
-    }
-    suite = Suite(
-        request(directory, **changes),
-        factories,
-        {question.name: question},
-        clock=clock,
-    )
-    return suite.run()
-
-
-def fresh(original: Target) -> Target:
-    assert isinstance(original, Copy)
-    if type(original) is Copy:
-        return Copy(original.name, original.seconds)
-    return type(original)(original.name)
-
-
-def only(results: Results) -> Comparison:
-    (comparison,) = results.comparisons
-    return comparison
+    leave_out_what_others_try(monkeypatch)
 
 
 def times(comparison: Comparison) -> list[tuple[int, tuple[str, ...], object]]:
@@ -138,25 +80,6 @@ def test_a_slower_target_is_called_slower_by_its_factor(tmp_path: Path) -> None:
     assert effect is not None
     assert effect.verdict is Verdict.SLOWER
     assert effect.low <= 1.5 <= effect.high
-
-
-def test_real_work_of_a_known_factor_is_found(tmp_path: Path) -> None:
-    loops = {"base": 20_000, "other": 30_000}
-
-    def work(target: Target) -> None:
-        for _ in range(loops[target.name]):
-            pass
-
-    question = Question(work=work, cell=Cell({}, runs=7, warmups=1, expected_s=0.0))
-    targets = {name: lambda name=name: Copy(name) for name in loops}
-    suite = Suite(request(tmp_path, profile=Profile.STANDARD), targets, {"q": question})
-
-    effect = only(suite.run()).estimates["other"].effect
-
-    assert effect is not None
-    assert effect.verdict is Verdict.SLOWER
-    # The interval covers the truth in 96 of 100 runs; 5 % of slack covers the rest.
-    assert effect.low / 1.05 <= 1.5 <= effect.high * 1.05
 
 
 @pytest.mark.parametrize(

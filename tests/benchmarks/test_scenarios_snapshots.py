@@ -21,6 +21,10 @@ from snapfs.benchmarks.protocols import (
 from snapfs.benchmarks.scenarios import load_client
 from snapfs.benchmarks.scenarios.call_plans import OPERATIONS, Run, plan
 from snapfs.benchmarks.scenarios.collection_pass import CollectionPass
+from snapfs.benchmarks.scenarios.container_start_latency import (
+    ContainerStartLatency,
+    container_cell,
+)
 from snapfs.benchmarks.scenarios.load_client import GoClient, LoadClient
 from snapfs.benchmarks.scenarios.population import (
     LISTED_FILTER,
@@ -37,6 +41,7 @@ from snapfs.benchmarks.targets.go_programs import LOAD
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
+from snapfs.model import Durability
 
 SCENARIOS = [SnapshotCallLatency(), ServiceStartUp(), CollectionPass()]
 
@@ -186,6 +191,53 @@ def test_each_call_is_measured_and_leaves_the_store_as_it_was(
     with target.connect() as observer:
         assert sum(1 for _ in observer.walk()) == 10
     assert len(target.leftovers()) == 10
+
+
+@pytest.mark.slow
+def test_commits_can_hold_files(target: SnapshotService, workspace: Workspace) -> None:
+    cell = Cell({"call": "commit", "snapshots": 10, "files": 2}, operations=2)
+    trial = SnapshotCallLatency().open(target, cell, workspace, seed=1)
+    try:
+        trial.set_up()
+        with target.connect() as observer:
+            active = [i.name for i in observer.walk() if i.name.startswith("default/r")]
+            held = [observer.usage(name).inodes for name in active]
+        trial.validate(trial.run_once())
+        trial.tear_down()
+    finally:
+        trial.close()
+
+    assert len(held) == 2
+    # The root directory, and the files.
+    assert set(held) == {3}
+    assert len(target.leftovers()) == 10
+
+
+@pytest.mark.slow
+@pytest.mark.containerd
+def test_a_container_is_run_and_removed(
+    target: SnapshotService, workspace: Workspace
+) -> None:
+    scenario = ContainerStartLatency()
+    if reason := scenario.refuses(target):
+        pytest.skip(reason)
+    before = {path.name for path in Path("/sys/fs/cgroup").glob("**/snapfs-bench-*")}
+
+    with tempfile.TemporaryDirectory(prefix="b-") as directory:
+        own = Workspace(Path(directory), Path(directory), "as found")
+        outcomes = run_trial(scenario, target, container_cell(1), own)
+
+    assert [outcome.operations for outcome in outcomes] == [1, 1]
+    after = {path.name for path in Path("/sys/fs/cgroup").glob("**/snapfs-bench-*")}
+    assert after <= before
+
+
+def test_what_only_differs_in_commits_is_asked_about_commits_only() -> None:
+    synced = SnapfsService(Durability.LAYER)
+
+    assert not SnapshotCallLatency().refuses(synced)
+    for scenario in (ServiceStartUp(), CollectionPass(), ContainerStartLatency()):
+        assert "commits only" in scenario.refuses(synced)
 
 
 @pytest.mark.slow

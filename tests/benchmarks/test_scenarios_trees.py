@@ -18,11 +18,23 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
+from snapfs.benchmarks.scenarios.command_time import CommandTime
 from snapfs.benchmarks.scenarios.lookup_latency import LookupLatency
 from snapfs.benchmarks.scenarios.mount_latency import MountLatency
+from snapfs.benchmarks.scenarios.sequential_throughput import (
+    BLOCK_BYTES,
+    SequentialThroughput,
+)
 from snapfs.benchmarks.targets.overlay_tree import KernelOverlayfs, Place
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
+
+TREE_SCENARIOS = [
+    MountLatency(),
+    LookupLatency(),
+    SequentialThroughput(),
+    CommandTime(),
+]
 
 
 @pytest.fixture
@@ -69,8 +81,9 @@ def test_every_lookup_is_made_and_counted(
 ) -> None:
     (cell,) = [
         dataclasses.replace(cell, parameters={**cell.parameters, "depth": 2})
-        for cell in LookupLatency().cells(Profile.QUICK)
+        for cell in LookupLatency().cells(Profile.STANDARD)
         if cell.parameters["lookup"] == lookup and cell.cache is state
+        if cell.parameters["depth"] == 1
     ]
     trial = LookupLatency().open(target, cell, make_workspace("trial"), seed=1)
 
@@ -164,12 +177,12 @@ class TestMounts:
         return MountLatency().open(target, cell, of_trial, seed=1)
 
 
-@pytest.mark.parametrize("scenario", [MountLatency(), LookupLatency()])
+@pytest.mark.parametrize("scenario", TREE_SCENARIOS)
 def test_a_snapshotter_is_refused_with_a_reason(scenario: Scenario) -> None:
     assert scenario.refuses(SnapfsService())
 
 
-@pytest.mark.parametrize("scenario", [MountLatency(), LookupLatency()])
+@pytest.mark.parametrize("scenario", TREE_SCENARIOS)
 @pytest.mark.parametrize("profile", Profile)
 def test_cells_are_distinct_in_every_profile(
     scenario: Scenario, profile: Profile
@@ -178,3 +191,92 @@ def test_cells_are_distinct_in_every_profile(
 
     assert cells
     assert len(set(cells)) == len(cells)
+
+
+@pytest.mark.parametrize("command", ["find", "grep"])
+def test_a_command_runs_over_the_whole_tree(
+    command: str, target: TreeTarget, make_workspace: Callable[[str], Workspace]
+) -> None:
+    cell = Cell({"command": command, "depth": 2, "files": 10})
+    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+
+    try:
+        outcome = run(trial)
+    finally:
+        trial.close()
+
+    assert outcome.operations == 1
+    assert trial.words[0].startswith("/")
+
+
+def test_a_command_that_misses_files_is_rejected(
+    target: TreeTarget, make_workspace: Callable[[str], Workspace]
+) -> None:
+    cell = Cell({"command": "find", "depth": 2, "files": 10})
+    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+    outcome = trial.run_once()
+    (Path(trial.words[-1]) / "shared" / "file000003").unlink()
+
+    with pytest.raises(InvalidResultError, match="1 names are missing"):
+        trial.validate(outcome)
+    trial.close()
+
+
+def test_a_command_that_fails_is_rejected(
+    target: TreeTarget, make_workspace: Callable[[str], Workspace]
+) -> None:
+    cell = Cell({"command": "find", "depth": 1, "files": 1})
+    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+    trial.words = (*trial.words[:-1], "/no/such/tree")
+
+    with pytest.raises(InvalidResultError, match="ended with status 1"):
+        trial.run_once()
+    trial.close()
+
+
+@pytest.mark.parametrize("direction", ["read", "write"])
+class TestThroughput:
+    BLOCKS = 3
+
+    def cell(self, direction: str) -> Cell:
+        size = self.BLOCKS * BLOCK_BYTES
+        parameters: dict[str, int | str] = {"direction": direction, "size_bytes": size}
+        return Cell(parameters, operations=self.BLOCKS)
+
+    def test_every_byte_is_moved_and_each_run_begins_anew(
+        self,
+        direction: str,
+        target: TreeTarget,
+        make_workspace: Callable[[str], Workspace],
+    ) -> None:
+        trial = SequentialThroughput().open(
+            target, self.cell(direction), make_workspace("trial"), seed=1
+        )
+
+        trial.begin_block(0)
+        outcomes = [run(trial), run(trial)]
+        trial.close()
+
+        assert [outcome.operations for outcome in outcomes] == [3, 3]
+        assert [outcome.bytes for outcome in outcomes] == [3 * BLOCK_BYTES] * 2
+
+    def test_a_file_that_holds_something_else_is_rejected(
+        self,
+        direction: str,
+        target: TreeTarget,
+        make_workspace: Callable[[str], Workspace],
+    ) -> None:
+        trial = SequentialThroughput().open(
+            target, self.cell(direction), make_workspace("trial"), seed=1
+        )
+        trial.set_up()
+        outcome = trial.run_once()
+        with trial.file.open("r+b") as file:
+            file.seek(BLOCK_BYTES + 5)
+            file.write(b"changed")
+
+        with pytest.raises(InvalidResultError, match="block 1 is not"):
+            # What is read is compared at the next block of runs.
+            trial.validate(outcome) if direction == "write" else trial.begin_block(1)
+        trial.tear_down()
+        trial.close()

@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from snapfs.benchmarks.conditions import Conditions
+import pytest
+
+from snapfs.benchmarks import suite as suite_module
+from snapfs.benchmarks import syscall_counts
+from snapfs.benchmarks.conditions import Conditions, RedoRule
+from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
@@ -21,7 +26,9 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.results import Block, Sample
+from snapfs.benchmarks.results import Block, Comparison, Results, Sample
+from snapfs.benchmarks.semantics import check_semantics
+from snapfs.benchmarks.suite import Request, Suite
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 
 CALM: Final = Conditions(
@@ -242,3 +249,70 @@ class _Answer(Trial):
 
 
 COLD_CELL: Final = Cell({}, cache=CacheState.COLD, runs=1, warmups=0, expected_s=0.0)
+
+# Blocks are never redone.
+CALM_RULE: Final = RedoRule(steal=1.0, foreign_cpu=1.0, memory_pressure=1.0)
+
+
+def leave_out_what_others_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of runs: system calls, and the gate for honest fakes."""
+    monkeypatch.setattr(syscall_counts, "unavailable", lambda: "left out")
+    check = check_semantics
+    monkeypatch.setattr(
+        suite_module,
+        "check_semantics",
+        lambda target, workspaces: (
+            () if type(target) is Copy else check(target, workspaces)
+        ),
+    )
+
+
+def request(directory: Path, **changes: object) -> Request:
+    """Return a request that any machine can answer at any load."""
+    settings: dict[str, object] = {
+        "directory": directory,
+        "lock": directory,
+        "placements": (Placement.FREE,),
+        "redo": CALM_RULE,
+        **changes,
+    }
+    return Request(**settings)  # type: ignore[arg-type]  # checked by the tests
+
+
+def measure(
+    directory: Path,
+    targets: Sequence[Target],
+    /,
+    question: Question | None = None,
+    clock: SimulatedClock | None = None,
+    **changes: object,
+) -> Results:
+    """Run the suite on new instances of ``targets`` and one question."""
+    question = question or Question(clock)
+    clock = clock or question.clock
+    by_name = {target.name: target for target in targets}
+    factories = {
+        name: lambda original=target: fresh(original)
+        for name, target in by_name.items()
+    }
+    suite = Suite(
+        request(directory, **changes),
+        factories,
+        {question.name: question},
+        clock=clock,
+    )
+    return suite.run()
+
+
+def fresh(original: Target) -> Target:
+    """Return a new target like ``original``."""
+    assert isinstance(original, Copy)
+    if type(original) is Copy:
+        return Copy(original.name, original.seconds)
+    return type(original)(original.name)
+
+
+def only(results: Results) -> Comparison:
+    """Return the one comparison that there is."""
+    (comparison,) = results.comparisons
+    return comparison

@@ -157,7 +157,7 @@ def test_status_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(1, 2)])
 def test_a_new_layer_comes_back_as_it_was(usage: Usage | None) -> None:
-    layer = NewLayer("top", 7, "base", {"k": "v"}, "other", True, usage)
+    layer = NewLayer("top", 7, "base", {"k": "v"}, "other", True, usage, 3)
 
     message = through_bytes(convert.new_layer_to_proto(layer))
 

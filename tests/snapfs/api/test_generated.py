@@ -9,15 +9,28 @@ import sys
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 import snapfs.api
-from snapfs.api import methods, snapshots_pb2, store_pb2, types_pb2
+from snapfs.api import (
+    containerd_methods,
+    content_pb2,
+    images_pb2,
+    methods,
+    snapshots_pb2,
+    store_pb2,
+    types_pb2,
+)
 
 API = Path(snapfs.api.__file__).parent
 REPOSITORY = API.parent.parent
 
-TABLE = [row for row in vars(methods).values() if isinstance(row, methods.Method)]
+TABLE = [
+    row
+    for module in (methods, containerd_methods)
+    for row in vars(module).values()
+    if isinstance(row, methods.Method)
+]
 
 
 @pytest.mark.skipif(
@@ -39,6 +52,8 @@ def described() -> dict[str, MethodDescriptor]:
     services = (
         snapshots_pb2.DESCRIPTOR.services_by_name["Snapshots"],
         store_pb2.DESCRIPTOR.services_by_name["Store"],
+        images_pb2.DESCRIPTOR.services_by_name["Images"],
+        content_pb2.DESCRIPTOR.services_by_name["Content"],
     )
     return {
         f"/{service.full_name}/{method.name}": method
@@ -127,6 +142,48 @@ def test_mount_is_containerds() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("descriptor", "name", "fields"),
+    [
+        pytest.param(
+            types_pb2.Descriptor.DESCRIPTOR,
+            "containerd.types.Descriptor",
+            "media_type=1 digest=2 size=3 annotations=5",
+            id="Descriptor",
+        ),
+        pytest.param(
+            images_pb2.Image.DESCRIPTOR,
+            "containerd.services.images.v1.Image",
+            "name=1 labels=2 target=3 created_at=7 updated_at=8",
+            id="Image",
+        ),
+        pytest.param(
+            content_pb2.Info.DESCRIPTOR,
+            "containerd.services.content.v1.Info",
+            "digest=1 size=2 created_at=3 updated_at=4 labels=5",
+            id="Info",
+        ),
+        pytest.param(
+            content_pb2.ReadContentRequest.DESCRIPTOR,
+            "containerd.services.content.v1.ReadContentRequest",
+            "digest=1 offset=2 size=3",
+            id="ReadContentRequest",
+        ),
+        pytest.param(
+            content_pb2.ReadContentResponse.DESCRIPTOR,
+            "containerd.services.content.v1.ReadContentResponse",
+            "offset=1 data=2",
+            id="ReadContentResponse",
+        ),
+    ],
+)
+def test_what_images_are_read_by_is_containerds(
+    descriptor: Descriptor, name: str, fields: str
+) -> None:
+    assert descriptor.full_name == name
+    assert " ".join(f"{f.name}={f.number}" for f in descriptor.fields) == fields
+
+
 def test_files_are_registered_under_our_own_names() -> None:
-    for module in (snapshots_pb2, store_pb2, types_pb2):
+    for module in (snapshots_pb2, store_pb2, types_pb2, images_pb2, content_pb2):
         assert module.DESCRIPTOR.name.startswith("snapfs/api/")
