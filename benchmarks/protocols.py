@@ -196,7 +196,7 @@ class UnpackTarget(Target, Protocol):
         ...
 
     def discard(self, image: BenchImage) -> None:
-        """Undo ``unpack``, also one that failed; the image stays loaded."""
+        """Undo ``load`` and ``unpack``, also where they failed."""
         ...
 
 

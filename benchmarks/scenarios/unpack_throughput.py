@@ -79,7 +79,9 @@ class _UnpackTrial(Trial):
             int(cell.parameters[name]) for name in ("files", "size_mib", "layers")
         )
         self._image = make_image(files, size * _MIB, layers, seed=1)
-        target.load(self._image)
+
+    def set_up(self) -> None:
+        self._target.load(self._image)
 
     def run_once(self) -> Outcome:
         counts = self._target.unpack(self._image)

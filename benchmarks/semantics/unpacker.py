@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import os
 import shutil
@@ -61,8 +62,8 @@ def _unpacks_every_byte(target: UnpackTarget, workspace: Workspace) -> None:
 def _leaves_nothing(target: UnpackTarget, workspace: Workspace) -> None:
     del workspace
     image = _small_image()
-    target.load(image)
     for _ in range(2):  # what the first left would show, or be reused
+        target.load(image)
         target.unpack(image)
         contents = list(target.contents(image))
         target.discard(image)
@@ -109,8 +110,6 @@ def _hash(content: bytes) -> str:
 
 
 def _damaged(image: BenchImage, directory: Path) -> BenchImage:
-    import gzip
-
     copy = directory / "damaged"
     shutil.copytree(image.layout, copy)
     layers = [copy / layer.relative_to(image.layout) for layer in image.layers]

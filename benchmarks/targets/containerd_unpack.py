@@ -16,6 +16,7 @@ from snapfs.benchmarks.scenarios.private_containerd import (
 )
 from snapfs.errors import UnavailableError
 
+_BASE = "bench"
 _SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"
 
 
@@ -38,7 +39,6 @@ class ContainerdUnpack:
         self._find = find
         self._containerd: PrivateContainerd | None = None
         self._home: Path | None = None
-        self._loaded: set[str] = set()
 
     def fairness(self) -> Fairness:
         """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
@@ -89,7 +89,7 @@ class ContainerdUnpack:
     def load(self, image: BenchImage) -> None:
         """Import the image's blobs, without unpacking."""
         self._ctr(
-            "images", "import", "--no-unpack", "--base-name", "bench", image.archive
+            *("images", "import", "--no-unpack", "--base-name", _BASE, image.archive)
         )
 
     def unpack(self, image: BenchImage) -> Mapping[str, int]:
@@ -104,11 +104,12 @@ class ContainerdUnpack:
         return [path / "fs" for path in snapshots.iterdir()]
 
     def discard(self, image: BenchImage) -> None:
-        """Remove the snapshots; their directories go with them."""
-        present = self._ctr("snapshots", "--snapshotter", BUILT_IN, "ls").split()
-        for name in reversed(image.chain):
-            if name in present:
-                self._ctr("snapshots", "--snapshotter", BUILT_IN, "rm", name)
+        """Remove the image and wait for the collection of all that it referred to.
+
+        Snapshots that are removed by themselves stay on disk until some later one.
+        """
+        if names := self._ctr("images", "ls", "--quiet").split():
+            self._ctr("images", "rm", "--sync", *names)
 
     def _ctr(self, *words: str | Path) -> str:
         assert self._containerd is not None, "not started"

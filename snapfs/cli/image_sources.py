@@ -84,7 +84,9 @@ def open_image_source(reference: SourceReference) -> ImageSource:
 
 def _registry_source(reference: RegistryReference) -> ImageSource:
     # Here: HTTP takes a while to load, and most images come from files.
-    from snapfs.image.registry import DockerConfig, RegistrySettings, RegistrySource
+    from snapfs.image.registry.credentials import DockerConfig
+    from snapfs.image.registry.settings import RegistrySettings
+    from snapfs.image.registry.source import RegistrySource
 
     settings = RegistrySettings(
         host_folders=_HOST_FOLDERS, credentials=DockerConfig(_docker_config())

@@ -21,14 +21,11 @@ from snapfs.image.media_types import (
     OCI_LAYER_GZIP,
     OCI_MANIFEST,
 )
-from snapfs.image.registry import (
-    Outcome,
-    Patience,
-    RegistrySettings,
-    RegistrySource,
-    RegistryTarget,
-    parse_name,
-)
+from snapfs.image.registry.name import parse_name
+from snapfs.image.registry.push import Outcome, RegistryTarget
+from snapfs.image.registry.settings import RegistrySettings
+from snapfs.image.registry.source import RegistrySource
+from snapfs.image.registry.transport import Patience
 from snapfs.image.verified import MemoryReader, open_verified, read_document
 from support.docker_registry import docker_registry
 from support.hostile_registry import hostile_registry

@@ -10,13 +10,11 @@ from typing import Final
 
 import pytest
 
-from snapfs.image.registry import (
-    DockerConfig,
-    Patience,
-    RegistrySettings,
-    RegistrySource,
-    parse_name,
-)
+from snapfs.image.registry.credentials import DockerConfig
+from snapfs.image.registry.name import parse_name
+from snapfs.image.registry.settings import RegistrySettings
+from snapfs.image.registry.source import RegistrySource
+from snapfs.image.registry.transport import Patience
 from support.hostile_registry import HostileRegistry, hostile_registry
 
 # Waits between attempts are not what is tested; their order and number are.

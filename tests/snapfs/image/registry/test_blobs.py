@@ -19,7 +19,8 @@ from snapfs.errors import (
     UnavailableError,
 )
 from snapfs.image.descriptor import Descriptor
-from snapfs.image.registry import RegistrySettings, RegistrySource
+from snapfs.image.registry.settings import RegistrySettings
+from snapfs.image.registry.source import RegistrySource
 from snapfs.image.registry.transport import Patience
 from snapfs.image.source import BlobReader
 from snapfs.image.verified import open_verified

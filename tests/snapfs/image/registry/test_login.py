@@ -17,7 +17,8 @@ from snapfs.errors import (
     UnavailableError,
 )
 from snapfs.image.descriptor import Descriptor
-from snapfs.image.registry import RegistryTarget, parse_name
+from snapfs.image.registry.name import parse_name
+from snapfs.image.registry.push import RegistryTarget
 from snapfs.image.registry.settings import RegistrySettings
 from support.hostile_registry import HostileRegistry
 

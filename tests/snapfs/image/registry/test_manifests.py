@@ -23,7 +23,9 @@ from snapfs.errors import (
     UnimplementedError,
 )
 from snapfs.image.media_types import OCI_INDEX, OCI_MANIFEST
-from snapfs.image.registry import RegistrySettings, RegistrySource, parse_name
+from snapfs.image.registry.name import parse_name
+from snapfs.image.registry.settings import RegistrySettings
+from snapfs.image.registry.source import RegistrySource
 from snapfs.image.verified import read_document
 from support.hostile_registry import HostileRegistry
 

@@ -18,12 +18,9 @@ from snapfs.errors import (
 )
 from snapfs.image.descriptor import Descriptor
 from snapfs.image.media_types import OCI_MANIFEST
-from snapfs.image.registry import (
-    Outcome,
-    RegistrySettings,
-    RegistryTarget,
-    parse_name,
-)
+from snapfs.image.registry.name import parse_name
+from snapfs.image.registry.push import Outcome, RegistryTarget
+from snapfs.image.registry.settings import RegistrySettings
 from snapfs.image.verified import MemoryReader
 from support.hostile_registry import HostileRegistry
 

@@ -13,7 +13,7 @@ import pytest
 from snapfs.digest import Digest, sha256
 from snapfs.errors import InvalidArgumentError, UnavailableError
 from snapfs.image.descriptor import Descriptor
-from snapfs.image.registry import RegistrySettings
+from snapfs.image.registry.settings import RegistrySettings
 from support.hostile_registry import HostileRegistry, hostile_registry
 
 from .conftest import MANIFEST, REPOSITORY, OpenSource

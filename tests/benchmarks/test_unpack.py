@@ -1,0 +1,122 @@
+"""Unpackers are asked for every byte, and the images they unpack are equal."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from snapfs.benchmarks.images import BenchImage, make_image
+from snapfs.benchmarks.protocols import Profile, UnpackTarget
+from snapfs.benchmarks.scenarios.unpack_throughput import UnpackThroughput
+from snapfs.benchmarks.semantics import check_semantics, first_problem
+from snapfs.benchmarks.targets.catalog import TARGETS
+from snapfs.benchmarks.targets.unpackers import SnapfsUnpack
+from snapfs.benchmarks.values import NO_COUNTS, Family
+from snapfs.benchmarks.workspaces import Workspaces
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images of tests are kept no longer than the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
+    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
+        (tmp_path / "fs").mkdir()
+        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+
+
+UNPACKERS = [name for name, make in TARGETS.items() if make().family is Family.UNPACKER]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", UNPACKERS)
+def test_an_unpacker_keeps_every_essential_claim(
+    name: str, workspaces: Workspaces
+) -> None:
+    target = TARGETS[name]()
+    if reason := target.unavailable():
+        pytest.skip(reason)
+
+    results = check_semantics(target, workspaces)
+
+    assert first_problem(results) == ""
+    assert not any(workspaces.take().directory.iterdir())
+
+
+@pytest.mark.root
+def test_an_unpack_that_loses_a_file_is_rejected(workspaces: Workspaces) -> None:
+    class Losing(SnapfsUnpack):
+        name = "losing"
+
+        def unpack(self, image: BenchImage) -> Mapping[str, int]:
+            super().unpack(image)
+            next(path for path in self._files(image)).unlink()
+            return NO_COUNTS
+
+        def _files(self, image: BenchImage) -> Sequence[Path]:
+            found = (Path(content).rglob("*.py") for content in self.contents(image))
+            return [path for paths in found for path in paths]
+
+    problem = first_problem(check_semantics(Losing(), workspaces))
+
+    assert "59 files" in problem
+
+
+@pytest.mark.root
+def test_the_time_of_each_stage_is_counted(workspaces: Workspaces) -> None:
+    target = SnapfsUnpack()
+    target.start(workspaces.take())
+    image = make_image(10, 10_000, 2, seed=3)
+
+    counts = target.unpack(image)
+
+    target.discard(image)
+    target.stop()
+    assert isinstance(target, UnpackTarget)
+    assert counts.keys() == {
+        *("read_us", "inflate_us", "hash_us", "parse_us", "write_us", "total_us")
+    }
+    assert counts["total_us"] > 0
+
+
+def test_an_image_is_what_it_says_and_made_once(tmp_path: Path) -> None:
+    image = make_image(100, 200_000, 3, seed=2)
+
+    plain = [gzip.decompress(layer.read_bytes()) for layer in image.layers]
+    stored = [hashlib.sha256(layer.read_bytes()).hexdigest() for layer in image.layers]
+    manifest = json.loads(
+        (image.layout / "blobs/sha256" / image.manifest.partition(":")[2]).read_text()
+    )
+    config = json.loads(
+        (
+            image.layout
+            / "blobs/sha256"
+            / manifest["config"]["digest"].partition(":")[2]
+        ).read_text()
+    )
+
+    assert [layer["digest"] for layer in manifest["layers"]] == [
+        f"sha256:{digest}" for digest in stored
+    ]
+    assert config["rootfs"]["diff_ids"] == [
+        f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in plain
+    ]
+    assert sum(map(len, plain)) == image.plain_bytes
+    assert make_image(100, 200_000, 3, seed=2) == image
+    assert make_image(100, 200_000, 3, seed=4).manifest != image.manifest
+
+
+def test_every_profile_asks_something() -> None:
+    scenario = UnpackThroughput()
+
+    assert all(scenario.cells(profile) for profile in Profile)
+    assert scenario.refuses(TARGETS["plain-directory"]()) == "it unpacks no images"
