@@ -28,7 +28,7 @@ from snapfs.unpack.messages import Applied, LayerJob, Progress
 from snapfs.unpack.processes import LayerProcess
 from snapfs.unpack.results import UnpackedLayer
 from snapfs.unpack.settings import UnpackObserver, UnpackSettings
-from snapfs.unpack.sharing import SharedLayers, content_key
+from snapfs.unpack.sharing import CONTENT_LABEL, SharedLayers, content_key
 from snapfs.unpack.staging import StagedLayers
 from snapfs.unpack.stopping import Stop
 
@@ -147,7 +147,10 @@ class LayerPipeline:
         chain.add(found.content, root_opaque=needs.root_opaque)
         self._observer.layer_reused(item.layer)
         return UnpackedLayer(
-            item.layer, shares=found.info.name, root_opaque=needs.root_opaque
+            item.layer,
+            shares=found.info.name,
+            content_key=found.info.labels[CONTENT_LABEL],
+            root_opaque=needs.root_opaque,
         )
 
     def _apply(self, item: _Work, staged: StagedLayers) -> Applied:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from snapfs.errors import FailedPreconditionError, NotFoundError
 from snapfs.image.resolve import Image, ImageLayer
+from snapfs.layer.limits import Policy
 from snapfs.model import Kind
 from snapfs.snapshotter import Snapshotter
+from snapfs.unpack.sharing import POLICY_LABEL, policy_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class UnpackPlan:
     missing: tuple[ImageLayer, ...]
 
 
-def plan_unpack(store: Snapshotter, image: Image) -> UnpackPlan:
+def plan_unpack(store: Snapshotter, image: Image, policy: Policy) -> UnpackPlan:
     """Compare an image with a store.
 
     A chain ID says everything about a layer and all below it, so the highest one that
@@ -33,7 +35,8 @@ def plan_unpack(store: Snapshotter, image: Image) -> UnpackPlan:
 
     Raises:
         FailedPreconditionError: A snapshot has a chain ID as its key and is not
-            committed, so that its content is anybody's guess.
+            committed, so that its content is anybody's guess; or it was unpacked by
+            another policy, so that it is not what was asked for.
     """
     for count in range(len(image.layers), 0, -1):
         name = str(image.layers[count - 1].chain_id)
@@ -44,6 +47,11 @@ def plan_unpack(store: Snapshotter, image: Image) -> UnpackPlan:
         if info.kind is not Kind.COMMITTED:
             raise FailedPreconditionError(
                 f"snapshot {name!r} is {info.kind}, not committed; remove it first"
+            )
+        if info.labels.get(POLICY_LABEL, policy_key(policy)) != policy_key(policy):
+            raise FailedPreconditionError(
+                f"snapshot {name!r} was unpacked with other options for devices,"
+                " setuid, xattrs, owners or clamping; use the same, or remove it first"
             )
         return UnpackPlan(name, image.layers[:count], image.layers[count:])
     return UnpackPlan("", (), image.layers)

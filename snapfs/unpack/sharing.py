@@ -23,12 +23,18 @@ from snapfs.unpack.chain import Chain
 
 DIFF_ID_LABEL: Final = "snapfs.io/diff-id"
 CONTENT_LABEL: Final = "snapfs.io/content-key"
+POLICY_LABEL: Final = "snapfs.io/unpack-policy"
+
+
+def policy_key(policy: Policy) -> str:
+    """Return the label of what was unpacked by ``policy``."""
+    return hashlib.sha256(msgspec.json.encode(policy)).hexdigest()[:16]
 
 
 def content_key(policy: Policy, implied_key: str) -> str:
     """Return the label by which two layers of one diff ID are equal on disk."""
-    text = msgspec.json.encode(policy) + implied_key.encode()
-    return hashlib.sha256(text).hexdigest()
+    text = f"{policy_key(policy)} {implied_key}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class SharedLayers:

@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from snapfs.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from snapfs.image.resolve import Image
 from snapfs.image.source import ImageSource
+from snapfs.layer.limits import Policy
 from snapfs.model import NewLayer
 from snapfs.snapshotter import Store
 from snapfs.unpack.pipeline import LayerPipeline
 from snapfs.unpack.plan import UnpackPlan, plan_unpack
 from snapfs.unpack.results import Unpacked, UnpackedLayer
 from snapfs.unpack.settings import NoObserver, UnpackObserver, UnpackSettings
-from snapfs.unpack.sharing import CONTENT_LABEL, DIFF_ID_LABEL
+from snapfs.unpack.sharing import (
+    CONTENT_LABEL,
+    DIFF_ID_LABEL,
+    POLICY_LABEL,
+    policy_key,
+)
 from snapfs.unpack.staging import StagedLayers
 from snapfs.unpack.stopping import Stop
 
@@ -46,13 +52,13 @@ def unpack_image(
         store, source, settings, observer or NoObserver(), stop or Stop()
     )
     while True:
-        plan = plan_unpack(store, image)
+        plan = plan_unpack(store, image, settings.policy)
         name = "" if _is_named_already(store, settings.name, plan) else settings.name
         try:
             made = unpacking.run(plan, name)
         except AlreadyExistsError:
             # Somebody unpacked a layer of the same chain meanwhile: it is as good.
-            if plan_unpack(store, image).base == plan.base:
+            if plan_unpack(store, image, settings.policy).base == plan.base:
                 raise
             continue
         top = str(image.layers[-1].chain_id)
@@ -91,7 +97,7 @@ class _Unpacking:
         )
         with StagedLayers(store, len(plan.missing) + bool(name)) as staged:
             made = pipeline.run(plan.base, plan.missing, staged)
-            layers = _new_layers(plan.base, made, staged)
+            layers = _new_layers(plan.base, made, staged, self._settings.policy)
             if name:
                 top = layers[-1] if layers else None
                 number = staged[len(layers)].snapshot_id
@@ -106,12 +112,15 @@ class _Unpacking:
 
 
 def _new_layers(
-    base: str, made: Sequence[UnpackedLayer], staged: StagedLayers
+    base: str, made: Sequence[UnpackedLayer], staged: StagedLayers, policy: Policy
 ) -> list[NewLayer]:
     layers: list[NewLayer] = []
     parent = base
     for index, unpacked in enumerate(made):
-        labels = {DIFF_ID_LABEL: str(unpacked.layer.diff_id)}
+        labels = {
+            DIFF_ID_LABEL: str(unpacked.layer.diff_id),
+            POLICY_LABEL: policy_key(policy),
+        }
         if unpacked.content_key:
             labels[CONTENT_LABEL] = unpacked.content_key
         layers.append(

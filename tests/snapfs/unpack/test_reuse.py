@@ -147,6 +147,33 @@ def test_a_layer_under_another_policy_is_not_shared(
     assert made.shares == ""
 
 
+def test_a_chain_that_another_policy_made_is_not_taken_for_this_one(
+    store: SnapshotManager, tmp_path: Path
+) -> None:
+    layout = layout_of(tmp_path / "image", BASE, TOP)
+    unpack(store, layout)
+
+    with pytest.raises(FailedPreconditionError, match="with other options for devices"):
+        unpack(store, layout, policy=Policy(setuid=SetuidPolicy.STRIP))
+
+
+def test_a_shared_layer_can_be_shared_on_after_the_first_is_gone(
+    store: SnapshotManager, tmp_path: Path
+) -> None:
+    layouts = [
+        layout_of(tmp_path / str(number), [*BASE, entry(f"more{number}")], TOP)
+        for number in range(3)
+    ]
+    unpack(store, layouts[0])
+    unpack(store, layouts[1])
+    for details in reversed(details_of(store, layouts[0])):
+        store.remove(details.info.name)
+
+    _, made = unpack(store, layouts[2]).made
+
+    assert made.shares == details_of(store, layouts[1])[1].info.name
+
+
 def test_without_its_index_a_layer_is_applied_again(
     store: SnapshotManager, tmp_path: Path
 ) -> None:
