@@ -51,7 +51,7 @@ def plan_unpack(store: Snapshotter, image: Image, policy: Policy) -> UnpackPlan:
         if info.labels.get(POLICY_LABEL, policy_key(policy)) != policy_key(policy):
             raise FailedPreconditionError(
                 f"snapshot {name!r} was unpacked with other options for devices,"
-                " setuid, xattrs, owners or clamping; use the same, or remove it first"
+                " setuid, xattrs or owners; use the same, or remove it first"
             )
         return UnpackPlan(name, image.layers[:count], image.layers[count:])
     return UnpackPlan("", (), image.layers)

@@ -8,6 +8,7 @@ never shared.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Final
 
@@ -27,8 +28,12 @@ POLICY_LABEL: Final = "snapfs.io/unpack-policy"
 
 
 def policy_key(policy: Policy) -> str:
-    """Return the label of what was unpacked by ``policy``."""
-    return hashlib.sha256(msgspec.json.encode(policy)).hexdigest()[:16]
+    """Return the label of what was unpacked by ``policy``.
+
+    Clamping is left out: it decides whether a layer is refused, not what it is.
+    """
+    text = msgspec.json.encode(dataclasses.replace(policy, clamp=False))
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def content_key(policy: Policy, implied_key: str) -> str:
