@@ -158,15 +158,17 @@ def test_twenty_containers_start_at_once(
     containerd.import_image(archive)
     names = [f"many-{number}" for number in range(20)]
 
-    def start(name: str) -> str:
+    def start(name: str) -> None:
         containerd.run(IMAGE, name, "sleep", "1000", options=("--detach",))
         containerd.execute(name, "sh", "-c", f"echo {name} >/srv/app/message")
-        return containerd.execute(name, "/srv/app/hello")
+        # By the status: on a busy machine ctr 1.6 may end before the last of what
+        # the command printed has come through.
+        said = f'test "$(/srv/app/hello)" = {name}'
+        containerd.execute(name, "sh", "-c", said)
 
     with ThreadPoolExecutor(len(names)) as pool:
-        answers = list(pool.map(start, names))
+        list(pool.map(start, names))
 
-    assert answers == [f"{name}\n" for name in names]
     kinds = [row["kind"] for row in snapfs.records("ls")]
     assert kinds.count("active") == len(names)
 
