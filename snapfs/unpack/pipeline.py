@@ -204,6 +204,8 @@ class LayerPipeline:
             raise
         finally:
             pool.shutdown()
+            for item in work:
+                item.process.finish()
 
     @contextlib.contextmanager
     def _chain(self, base: str) -> Iterator[Chain]:

@@ -21,9 +21,9 @@ from snapfs.image.source import BlobReader
 from snapfs.image.verified import VerifiedReader
 from snapfs.layer.limits import Limits
 
-# Blocks of a mebibyte at most: enough that no stage waits for a single one, and few
-# enough to stay in a large cache.
-_AHEAD: Final = 6
+# Blocks of a mebibyte at most: enough that no stage waits for one large file, and few
+# enough to be little memory.
+_AHEAD: Final = 16
 
 
 class PlainStream:

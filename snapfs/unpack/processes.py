@@ -22,7 +22,11 @@ _reports = msgspec.json.Decoder(Report)
 
 
 class LayerProcess:
-    """One worker process; ``stop`` may be called from another thread at any time."""
+    """One worker process; ``stop`` may be called from another thread at any time.
+
+    After ``run`` has returned, the process may still write its cache of the layer:
+    ``finish`` waits for that, and must be called in any case.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,37 +49,49 @@ class LayerProcess:
             SnapfsError: As the worker reported it, or reading the blob failed.
             UnavailableError: The worker died, or :meth:`stop` was called.
         """
-        with contextlib.ExitStack() as held:
-            writing = -1
-            if isinstance(blob, RangeReader):
-                job = msgspec.structs.replace(
-                    job, blob=blob.descriptor, offset=blob.position, end=blob.end
-                )
-            else:
-                reading, writing = wide_pipe()
-                job = msgspec.structs.replace(job, blob=reading, offset=-1)
-            process = self._start((job.blob, job.directory, *inherited))
-            held.callback(_end, process)
-            if writing >= 0:
-                os.close(job.blob)
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it says why, or died
-                process.stdin.write(msgspec.json.encode(job) + b"\n")
-                process.stdin.flush()
-            feeder = _Feeder(blob, writing) if writing >= 0 else None
-            try:
-                report = _last_report(process, on_progress)
-            finally:
-                if feeder is not None:
-                    process.kill()  # what it does not read any more, nobody writes
-                    feeder.end()  # nor waits for
-            if feeder is not None and feeder.error is not None:
-                raise feeder.error
+        writing = -1
+        if isinstance(blob, RangeReader):
+            job = msgspec.structs.replace(
+                job, blob=blob.descriptor, offset=blob.position, end=blob.end
+            )
+        else:
+            reading, writing = wide_pipe()
+            job = msgspec.structs.replace(job, blob=reading, offset=-1)
+        process = self._start((job.blob, job.directory, *inherited))
+        if writing >= 0:
+            os.close(job.blob)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it says why, or died
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
+        feeder = _Feeder(blob, writing) if writing >= 0 else None
+        report: Applied | Failed | None = None
+        try:
+            report = _last_report(process, on_progress)
+        finally:
+            if not isinstance(report, Applied):
+                process.kill()  # what it does not read any more, nobody writes
+            if feeder is not None:
+                feeder.end()  # nor waits for
+        if feeder is not None and feeder.error is not None:
+            raise feeder.error
         if isinstance(report, Failed):
             raise error_of(report)
         if report is None:
             raise self._death(job, process)
         return report
+
+    def finish(self) -> None:
+        """Wait for the end of the process, if there is one; it may be called twice."""
+        if self._process is None:
+            return
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # of what it never read
+            stdin.close()
+        self._process.wait()
+        stdout.close()
 
     def stop(self) -> None:
         """End the process now; ``run`` fails, also if it had not begun."""
@@ -103,6 +119,7 @@ class LayerProcess:
     ) -> UnavailableError:
         if self._is_stopped:
             return UnavailableError("the unpack was stopped")
+        process.wait()
         return UnavailableError(
             f"{job.label}: the process that applied it ended with"
             f" {process.returncode}; out of memory?"
@@ -150,13 +167,3 @@ def _last_report(
             return report
         on_progress(report)
     return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    process.stdout.close()
-    process.wait()

@@ -7,6 +7,7 @@ pipeline that is gone, it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -25,7 +26,9 @@ from snapfs.layer.apply import apply_layer
 from snapfs.layer.form import working_form
 from snapfs.layer.index_cache import IndexCache
 from snapfs.layer.lower_settle import lower_needs
+from snapfs.layer.tree import LayerTree
 from snapfs.overlay_format import XattrPrefix
+from snapfs.syscalls import keep_freed_memory
 from snapfs.tar.reader import TarReader
 from snapfs.unpack.messages import (
     Applied,
@@ -49,16 +52,23 @@ def main() -> int:
         # What is written to, without stacks and files: a bomb ends as MemoryError.
         limit = (job.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1])
         resource.setrlimit(resource.RLIMIT_DATA, limit)
+    keep_freed_memory()
     try:
-        _report(apply_job(job))
+        applied, tree = apply_job(job)
+        _report(applied)
     except BrokenPipeError:
         return 1  # nobody is left to tell
     except (SnapfsError, OSError, MemoryError) as error:
         _report(_failure(job, error))
+        return 0
+    if job.cache:
+        # The layer is complete without it: the pipeline goes on meanwhile.
+        with contextlib.suppress(OSError, MemoryError):
+            IndexCache(job.cache).save(Digest(job.diff_id), tree.index())
     return 0
 
 
-def apply_job(job: LayerJob) -> Applied:
+def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
     """Apply the layer and check all that its descriptor promises.
 
     Raises:
@@ -88,9 +98,7 @@ def apply_job(job: LayerJob) -> Applied:
         stream.verify()
     after = resource.getrusage(resource.RUSAGE_THREAD)
     total_s = time.perf_counter() - begun
-    if job.cache:
-        IndexCache(job.cache).save(diff_id, applied.tree.index())
-    return Applied(
+    report = Applied(
         plain_bytes=applied.plain_bytes,
         entries=applied.entries,
         size_bytes=applied.usage.size_bytes,
@@ -106,6 +114,7 @@ def apply_job(job: LayerJob) -> Applied:
             total_s=total_s,
         ),
     )
+    return report, applied.tree
 
 
 def _blob(job: LayerJob) -> BlobReader:
