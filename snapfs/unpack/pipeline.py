@@ -125,6 +125,7 @@ class LayerPipeline:
                 )
             finally:
                 os.close(descriptor)
+            item.process.finish()
             root_opaque = applied.needs.root_opaque
             chain.add(staged.content(item.index), root_opaque=root_opaque)
         return UnpackedLayer(

@@ -71,6 +71,7 @@ class LayerProcess:
         finally:
             if not isinstance(report, Applied):
                 process.kill()  # what it does not read any more, nobody writes
+                process.wait()
             if feeder is not None:
                 feeder.end()  # nor waits for
         if feeder is not None and feeder.error is not None:
@@ -119,7 +120,6 @@ class LayerProcess:
     ) -> UnavailableError:
         if self._is_stopped:
             return UnavailableError("the unpack was stopped")
-        process.wait()
         return UnavailableError(
             f"{job.label}: the process that applied it ended with"
             f" {process.returncode}; out of memory?"
