@@ -90,16 +90,18 @@ def unless_in_use(path: str) -> Iterator[bool]:
 
 
 def _locked(path: str) -> int | None:
-    """Open and lock the directory ``path``; None if somebody took it meanwhile."""
+    """Open and lock the directory ``path``; None if somebody took it meanwhile.
+
+    Whoever only looks whether it is in use holds the lock for a moment: waited for.
+    """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError:
         return None
     with contextlib.suppress(FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The reclaimer locks before it renames: after the lock the name is true.
-        if _try_lock(descriptor) and os.path.samestat(
-            os.fstat(descriptor), os.lstat(path)
-        ):
+        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
             return descriptor
     os.close(descriptor)
     return None
