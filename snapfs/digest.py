@@ -19,6 +19,9 @@ _GRAMMAR: Final = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 # form. blake3 is registered too; no digest of it has been seen in an image.
 _HEX_LENGTHS: Final = {"sha256": 64, "sha512": 128}
 
+# Hex digits of the shortest hash in use; a tag after a colon is rarely as long.
+_SHORTEST: Final = 32
+
 _HEX: Final = re.compile(r"[0-9a-f]+")
 
 
@@ -77,6 +80,11 @@ class Digest:
     def __str__(self) -> str:
         """Return ``algorithm:hex``."""
         return self.text
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether ``text`` is a digest by the grammar, of whatever algorithm."""
+    return bool(_GRAMMAR.fullmatch(text)) and len(text.partition(":")[2]) >= _SHORTEST
 
 
 def sha256(content: bytes) -> Digest:

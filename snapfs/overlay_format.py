@@ -8,13 +8,13 @@ what is stored (containerd ``internal/userns/idmap.go``).
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from snapfs.errors import InvalidArgumentError
 
@@ -30,12 +30,16 @@ ORIGIN: Final = "origin"
 
 UID_MAPPING_LABEL: Final = "containerd.io/snapshot/uidmapping"
 GID_MAPPING_LABEL: Final = "containerd.io/snapshot/gidmapping"
+SIZE_LABEL: Final = "containerd.io/snapshot/max-size"
+"""What an active snapshot may occupy, in bytes."""
 
 _OPAQUE_YES: Final = b"y"  # "x" only says: xattr whiteouts may lie within
 _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
 _CAP_SYS_ADMIN: Final = 21
 # (uid_t) -1 is no identity, so the initial namespace maps one less than 2^32.
 _ALL_IDS: Final = 2**32 - 1
+_SIZE: Final = re.compile(r"([0-9]{1,18})(?:([KMGT])i?B?)?")
+_UNITS: Final = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 class XattrPrefix(enum.StrEnum):
@@ -59,7 +63,7 @@ def fitting_prefix(proc: str = "/proc/self") -> XattrPrefix:
     ``trusted.`` attributes need CAP_SYS_ADMIN in the initial user namespace; within
     any other one overlayfs must be mounted with ``userxattr``.
     """
-    if in_initial_user_namespace(proc) and _has_sys_admin(proc):
+    if in_initial_user_namespace(proc) and has_sys_admin(proc):
         return XattrPrefix.TRUSTED
     return XattrPrefix.USER
 
@@ -77,7 +81,8 @@ def in_initial_user_namespace(proc: str = "/proc/self") -> bool:
     return mapping == ["0", "0", str(_ALL_IDS)]
 
 
-def _has_sys_admin(proc: str) -> bool:
+def has_sys_admin(proc: str = "/proc/self") -> bool:
+    """Tell whether a process has CAP_SYS_ADMIN, in its own user namespace."""
     with open(f"{proc}/status", "rb") as file:
         for line in file:
             name, _, value = line.partition(b":")
@@ -152,9 +157,11 @@ def _no_follow(path: str | bytes | int) -> dict[str, bool]:
     return {} if isinstance(path, int) else {"follow_symlinks": False}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class IdMapping:
-    """``size`` identities of a container from ``container_id`` on, and their host's."""
+class IdMapping(NamedTuple):
+    """``size`` identities of a container from ``container_id`` on, and their host's.
+
+    No dataclass: a FUSE server would need a megabyte more for the module.
+    """
 
     container_id: int
     host_id: int
@@ -211,3 +218,33 @@ def _host_root(text: str) -> int:
         if mapping.container_id == 0:
             return mapping.host_id
     raise InvalidArgumentError(f"identity mapping {text!r} does not map 0")
+
+
+def parse_size(text: str) -> int:
+    """Parse "10737418240", "10G", "10Gi" or "10GiB": bytes, by units of 1024.
+
+    Raises:
+        InvalidArgumentError: It is no size, or none above 0.
+    """
+    match = _SIZE.fullmatch(text)
+    size = int(match[1]) << _UNITS[match[2]] if match else 0
+    if not size:
+        raise InvalidArgumentError(
+            f"{text[:40]!r} is no size; write bytes, or a number with K, M, G or T"
+        )
+    return size
+
+
+def size_limit(labels: Mapping[str, str], default: int) -> int:
+    """Return what a snapshot may occupy, by its label or else ``default``; 0 for any.
+
+    Raises:
+        InvalidArgumentError: The label is no size.
+    """
+    text = labels.get(SIZE_LABEL)
+    if text is None:
+        return default
+    try:
+        return parse_size(text)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"label {SIZE_LABEL}: {error}") from error

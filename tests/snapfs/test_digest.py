@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from snapfs.digest import Digest, chain_ids, sha256
+from snapfs.digest import Digest, chain_ids, is_digest, sha256
 from snapfs.errors import InvalidArgumentError, UnimplementedError
 
 _EMPTY_TAR = sha256(bytes(1024))
@@ -71,3 +71,17 @@ def test_the_same_layer_thrice_has_three_chain_ids() -> None:
 
 def test_no_layers_have_no_chain_id() -> None:
     assert chain_ids([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sha256:" + "0" * 64, True),
+        ("blake3:" + "a" * 64, True),
+        ("app:1.2", False),
+        ("debian", False),
+        ("", False),
+    ],
+)
+def test_digests_are_told_from_names(text: str, expected: bool) -> None:
+    assert is_digest(text) is expected

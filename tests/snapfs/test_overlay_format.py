@@ -181,3 +181,32 @@ def test_labels_that_cannot_map_root_are_refused(
 
     with pytest.raises(InvalidArgumentError, match=message):
         overlay_format.mapped_root(labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("4096", 4096),
+        ("5K", 5 << 10),
+        ("5Ki", 5 << 10),
+        ("5MiB", 5 << 20),
+        ("5G", 5 << 30),
+        ("5T", 5 << 40),
+    ],
+)
+def test_a_size_is_bytes_or_has_a_unit(text: str, size: int) -> None:
+    assert overlay_format.parse_size(text) == size
+    assert overlay_format.size_limit({overlay_format.SIZE_LABEL: text}, 7) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "1.5G", "5 G", "5P", "G", "5g", "\u0665", "9" * 30, "1\n"]
+)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="max-size"):
+        overlay_format.size_limit({overlay_format.SIZE_LABEL: text}, 0)
+
+
+def test_without_a_label_the_default_counts() -> None:
+    assert overlay_format.size_limit({}, 7) == 7

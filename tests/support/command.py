@@ -17,9 +17,10 @@ from support.sandbox import REPOSITORY
 # Only so that a service that never starts fails its test.
 READY_TIMEOUT_S: Final = 60
 
-# A shell starts background jobs with SIGINT ignored, which exec hands on and Python
-# leaves as it is: a test that interrupts must not depend on how it was started.
-DEFAULT_SIGINT: Final = ("env", "--default-signal=INT")
+# A shell starts background jobs with SIGINT ignored, nohup(1) all with SIGHUP, which
+# exec hands on and Python leaves as it is: a test that interrupts must not depend on
+# how it was started.
+DEFAULT_SIGINT: Final = ("env", "--default-signal=INT,HUP")
 
 
 class Command:
@@ -48,8 +49,11 @@ class Command:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def on_a_terminal(self, *words: str | Path) -> str:
-        """Run with a terminal for standard output; return what appears on it."""
+    def on_a_terminal(self, *words: str | Path, code: int | None = 0) -> str:
+        """Run with a terminal for standard output; return what appears on it.
+
+        ``code`` is the exit code that it must have; None for any.
+        """
         ours, theirs = pty.openpty()
         with subprocess.Popen(
             [*self.words, *map(str, words)],
@@ -66,7 +70,7 @@ class Command:
                 pass  # EIO: the last process has closed the terminal
             finally:
                 os.close(ours)
-        assert process.returncode == 0
+        assert code is None or process.returncode == code
         return shown.decode()
 
 
