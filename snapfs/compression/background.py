@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+
+from snapfs.closing import Closing
 
 
-class Background:
+class Background(Closing):
     """Runs ``read_block`` on a thread, at most ``depth`` blocks ahead.
 
     Decompression and hashing let go of the interpreter lock, so they overlap with
@@ -68,19 +68,6 @@ class Background:
             self._filled.notify_all()
             self._drained.notify_all()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        """Return the object itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the thread."""
-        self.close()
 
     def _run(self) -> None:
         """Produce until the end, an error or ``close``."""
