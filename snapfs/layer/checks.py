@@ -14,10 +14,6 @@ _XATTR_NAME_BYTES: Final = 255  # XATTR_NAME_MAX
 _MAJORS: Final = 1 << 12  # MINORBITS and dev_t of 32 bits, linux/kdev_t.h
 _MINORS: Final = 1 << 20
 
-# Names, targets, xattrs and sparse maps of one layer together: room for four million
-# names of 128 bytes. It is what keeps the memory for a hostile layer bounded.
-_TEXT_BYTES: Final = 512 << 20
-
 
 class Budget:
     """Counts what a layer's tree takes in."""
@@ -41,10 +37,10 @@ class Budget:
                 f"more than {self._limits.entries} entries, with the directories that"
                 " they imply"
             )
-        if self._nodes.text_bytes > _TEXT_BYTES:
+        if self._nodes.text_bytes > self._limits.text_bytes:
             raise UnsafeLayerError(
                 "the names, link targets and extended attributes of the layer take"
-                f" more than {_TEXT_BYTES} bytes"
+                f" more than {self._limits.text_bytes} bytes"
             )
 
 

@@ -12,8 +12,6 @@ from snapfs.layer.lower import LowerObject, lower_attributes
 from snapfs.layer.raw_attributes import set_raw_attributes, set_raw_link_attributes
 
 _NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Never waits, should a FIFO be there after all.
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE_BYTES: Final = 1 << 20
 
 
@@ -31,11 +29,10 @@ def copy_object(
     """
     attributes = lower_attributes(found, form)
     if stat.S_ISLNK(found.status.st_mode):
-        target = os.readlink(found.name, dir_fd=found.directory)
-        os.symlink(target, name, dir_fd=directory)
+        os.symlink(found.link_target(), name, dir_fd=directory)
         set_raw_link_attributes(name, directory, attributes, keep_owners)
         return
-    source = os.open(found.name, _READ, dir_fd=found.directory)
+    source = found.open_content()
     try:
         copy = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:

@@ -14,10 +14,10 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from zlib import crc32
 
+from snapfs.closing import Closing
 from snapfs.layer import dirindex_format as form
 from snapfs.layer.dirindex_format import (
     ENTRY_BYTES,
@@ -124,7 +124,7 @@ class Listing:
         )
 
 
-class DirIndex:
+class DirIndex(Closing):
     """The directories of one layer by number; the root is :data:`ROOT`.
 
     Threads may share one. Listings may outlive it; the file stays mapped with them.
@@ -195,19 +195,6 @@ class DirIndex:
         self._view.release()
         with contextlib.suppress(BufferError):  # a listing is in use
             self._mapped.close()
-
-    def __enter__(self) -> Self:
-        """Return the index itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        self.close()
 
 
 def open_dirindex(

@@ -7,8 +7,8 @@ machine that wrote the file; that of another machine is ignored.
 from __future__ import annotations
 
 import enum
-import hashlib
 import struct
+from _blake2 import blake2b  # as hashlib has it, which loads OpenSSL besides
 from typing import Final, NamedTuple
 
 FILE_NAME: Final = "dirindex"
@@ -88,7 +88,7 @@ def checksum(
     header: bytes | memoryview, root: bytes | memoryview, table: bytes | memoryview
 ) -> bytes:
     """Return what the header's checksum must be; the blocks have their own."""
-    hasher = hashlib.blake2b(header, digest_size=CHECKSUM_BYTES)
+    hasher = blake2b(header, digest_size=CHECKSUM_BYTES)
     hasher.update(root)
     hasher.update(table)
     return hasher.digest()

@@ -8,7 +8,7 @@ import tempfile
 from typing import Final
 
 from snapfs.digest import Digest
-from snapfs.errors import DataLossError
+from snapfs.errors import DataLossError, SnapfsError
 from snapfs.layer import index_file
 from snapfs.layer.index import LayerIndex
 
@@ -26,6 +26,17 @@ class IndexCache:
     def path(self, diff_id: Digest) -> str:
         """Return where the index of a layer is or would be."""
         return os.path.join(self._directory, diff_id.algorithm, diff_id.hex)
+
+    def diff_ids(self) -> list[Digest]:
+        """Return the layers that there is an index of, sound or not."""
+        found = []
+        for algorithm in ("sha256", "sha512"):
+            with contextlib.suppress(FileNotFoundError):
+                names = os.listdir(os.path.join(self._directory, algorithm))
+                for name in sorted(names):
+                    with contextlib.suppress(SnapfsError):  # one that is being written
+                        found.append(Digest(f"{algorithm}:{name}"))
+        return found
 
     def load(self, diff_id: Digest) -> LayerIndex | None:
         """Return the index of a layer; None if there is no sound one.

@@ -5,7 +5,7 @@ cache, and one of another machine is ignored. In this order:
 
 ====================  =======================================================
 8 bytes               ``snapfsLI``
-u32                   version, 1
+u32                   version, 2
 u32                   0x01020304, which shows the byte order
 u64                   number of names
 u64, u64, u64         bytes of the names, texts and extras
@@ -33,7 +33,8 @@ from snapfs.errors import DataLossError
 from snapfs.layer.index import BLOBS, COLUMNS, LayerIndex
 
 _MAGIC: Final = b"snapfsLI"
-_VERSION: Final = 1
+# 2 has the flag CLAMPED; in a file of version 1, a root without it says nothing.
+_VERSION: Final = 2
 _BYTE_ORDER: Final = 0x01020304
 _HEADER: Final = struct.Struct("=8sIIQQQQ")
 _CHECKSUM_BYTES: Final = 32

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from snapfs.errors import InvalidArgumentError
+
+_MOST: Final = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class Limits:
         xattr_bytes: One value (XATTR_SIZE_MAX).
         xattrs: Of one entry.
         xattrs_bytes: All names and values of one entry.
+        text_bytes: Names, targets, xattrs and sparse maps of one layer together;
+            the default is room for four million names of 128 bytes.
+        symlink_steps: Components that all paths of one layer may pass through by
+            way of its symlinks; the default is far above what real layers need,
+            and bounds the time that hostile ones can take.
         zstd_window_bytes: What a zstd frame may ask for.
     """
 
@@ -40,7 +50,22 @@ class Limits:
     xattr_bytes: int = 64 << 10
     xattrs: int = 256
     xattrs_bytes: int = 1 << 20
+    text_bytes: int = 512 << 20
+    symlink_steps: int = 20_000_000
     zstd_window_bytes: int = 128 << 20
+
+    def __post_init__(self) -> None:
+        """Refuse what the tree's 32-bit columns could not hold.
+
+        Raises:
+            InvalidArgumentError: ``entries`` or ``text_bytes`` is above 2 GiB.
+        """
+        for name in ("entries", "text_bytes"):
+            if getattr(self, name) > _MOST:
+                raise InvalidArgumentError(
+                    f"the limit {name.replace('_', '-')} is {_MOST} at most, not"
+                    f" {getattr(self, name)}"
+                )
 
 
 class DevicePolicy(StrEnum):

@@ -1,30 +1,17 @@
-"""What the layers below show at a path: a look-up with the rules of overlayfs.
-
-Layers in overlayfs form, read through open directories, one component at a time. A
-name is hidden by a whiteout, by an opaque directory, and by anything in a higher layer
-that is no directory. No symlink is followed.
-"""
+"""What the layers below show at a path: a look-up with the rules of overlayfs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from snapfs.errors import UnimplementedError
-from snapfs.layer.descriptors import DIRECTORY_FLAGS
 from snapfs.layer.form import OverlayForm
-from snapfs.overlay_format import (
-    METACOPY,
-    REDIRECT,
-    is_opaque,
-    is_whiteout,
-    is_xattr_whiteout,
-)
-from snapfs.tar.member import shown
+from snapfs.layer.layer_directories import LayerDirectories
+from snapfs.layer.layer_view import LayerView, Shown
+from snapfs.overlay_marks import path_of
 
 # Set by the kernel for each new object, as its policy says.
 _LABEL: Final = b"security.selinux"
@@ -43,122 +30,75 @@ class LowerAttributes:
 
 @dataclass(frozen=True, slots=True)
 class LowerObject:
-    """An object in a lower layer; valid until its look-up ends.
+    """An object that lower layers show; valid until its look-up ends."""
 
-    Attributes:
-        directory: The open directory that holds it.
-        name: Its name there.
-        status: Of the object itself, a symlink not followed.
-    """
-
-    directory: int
-    name: bytes
-    status: os.stat_result
+    view: LayerView
+    shown: Shown
 
     @property
-    def path(self) -> bytes:
-        """A path for calls that take no descriptor, by the open directory."""
-        return b"/proc/self/fd/%d/%s" % (self.directory, self.name)
+    def status(self) -> os.stat_result:
+        """Of the object itself, a symlink not followed."""
+        return self.shown.status
+
+    def open_content(self) -> int:
+        """Open a regular file for reading; of a metacopy, the file with the data.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        return self.view.open_content(self.shown)
+
+    def link_target(self) -> bytes:
+        """Return what a symlink reads.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self.view.link_target(self.shown)
 
 
 @contextlib.contextmanager
 def lower_object(
     path: bytes, lowers: Sequence[int], form: OverlayForm
 ) -> Iterator[LowerObject | None]:
-    """Look ``path`` up in the merged view of ``lowers``, highest first.
+    """Look ``path`` up in the merged view of open ``lowers``, highest first.
 
-    Yields None where the view shows nothing. An empty path is the root.
+    Yields None where the view shows nothing. An empty path is the root. No symlink is
+    followed.
 
     Raises:
-        UnimplementedError: A redirect or a metacopy is on the way.
-        OSError: A layer cannot be read.
+        OSError: A layer, or a mark of overlayfs in it, cannot be read.
     """
-    level: Sequence[int] = lowers
-    held: list[int] = []  # opened; the level that holds what was found
-    below: list[int] = []  # opened; the level that was found
-    found = LowerObject(lowers[0], b".", os.fstat(lowers[0])) if lowers else None
+    directories = LayerDirectories()
     try:
+        chain = [directories.add(b"/proc/self/fd/%d" % lower) for lower in lowers]
+        view = LayerView(directories, chain, form.prefix)
+        found = view.root()
         for name in path.split(b"/") if path else ():
-            found, deeper = _step(name, level, form)
-            _close(held)
-            level, held, below = deeper, below, deeper
-            if found is None:
-                break
-        yield found
+            found = found and view.child(found, name)
+        yield LowerObject(view, found) if found is not None else None
     finally:
-        _close(held)
-        _close(below)
-
-
-def _close(descriptors: list[int]) -> None:
-    while descriptors:
-        os.close(descriptors.pop())
-
-
-def _step(
-    name: bytes, level: Sequence[int], form: OverlayForm
-) -> tuple[LowerObject | None, list[int]]:
-    """Return what a merged directory shows as ``name``; if merged too, its parts."""
-    found: LowerObject | None = None
-    below: list[int] = []
-    try:
-        for directory in level:
-            try:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            candidate = LowerObject(directory, name, status)
-            if not stat.S_ISDIR(status.st_mode):
-                if found is None and not _hides(candidate, form):
-                    found = candidate
-                    _refuse(candidate.path, METACOPY, name, form)
-                break
-            found = found or candidate
-            below.append(os.open(name, DIRECTORY_FLAGS, dir_fd=directory))
-            _refuse(below[-1], REDIRECT, name, form)
-            if is_opaque(below[-1], form.prefix):
-                break
-    except BaseException:
-        _close(below)
-        raise
-    return found, below
-
-
-def _hides(candidate: LowerObject, form: OverlayForm) -> bool:
-    return is_whiteout(candidate.status) or is_xattr_whiteout(
-        candidate.path, candidate.status, form.prefix
-    )
-
-
-def _refuse(target: int | bytes, mark: str, name: bytes, form: OverlayForm) -> None:
-    """Refuse what lies elsewhere; our layers never do."""
-    if os.fsencode(form.prefix.attribute(mark)) in _xattr_names(target):
-        raise UnimplementedError(
-            f"{shown(name)} in a lower layer has the mark {mark!r} of overlayfs"
-        )
-
-
-def _xattr_names(target: int | bytes) -> list[bytes]:
-    if isinstance(target, int):
-        return [os.fsencode(name) for name in os.listxattr(target)]
-    return [os.fsencode(n) for n in os.listxattr(target, follow_symlinks=False)]
+        directories.close()
 
 
 def lower_attributes(found: LowerObject, form: OverlayForm) -> LowerAttributes:
     """Return the attributes of what was found; marks of overlayfs are left out.
 
+    Names that a nested overlayfs left stay escaped: they go to a layer again.
+
     Raises:
         OSError: They cannot be read.
     """
-    path, status = found.path, found.status
+    path, status = path_of(*found.view.entry(found.shown.place)), found.status
+    names = [os.fsencode(n) for n in os.listxattr(path, follow_symlinks=False)]
     return LowerAttributes(
-        stat.S_IMODE(status.st_mode),
+        status.st_mode & 0o7777,
         status.st_uid,
         status.st_gid,
         status.st_mtime_ns,
         {
             name: os.getxattr(path, name, follow_symlinks=False)
-            for name in sorted(_xattr_names(path))
+            for name in sorted(names)
             if name != _LABEL and not form.is_mark(name)
         },
     )

@@ -6,22 +6,21 @@ copied up; links to files that only lower layers have become copies of those fil
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from snapfs.errors import UnimplementedError, UnsafeLayerError
 from snapfs.layer.admission import ROOT
 from snapfs.layer.copying import copy_object
-from snapfs.layer.descriptors import DIRECTORY_FLAGS
 from snapfs.layer.entry_errors import entry_error
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.kinds import Flag
 from snapfs.layer.lower import LowerAttributes, lower_attributes, lower_object
 from snapfs.layer.lower_needs import LowerNeeds
+from snapfs.layer.places import opened_below, unlocked
 from snapfs.layer.raw_attributes import set_raw_attributes
 from snapfs.layer.tree import LayerTree
 from snapfs.tar.member import shown
@@ -87,7 +86,7 @@ def implied_attributes(
     """Look up what the merged view of ``lowers``, highest first, has at ``paths``.
 
     Raises:
-        SnapfsError: A lower layer cannot be read or has a redirect.
+        SnapfsError: A lower layer cannot be read.
     """
     found: dict[bytes, LowerAttributes | None] = {}
     for path in paths:
@@ -121,7 +120,7 @@ def settle_with_lower(
 
     Raises:
         UnsafeLayerError: A link leads to a file that is nowhere.
-        UnimplementedError: It leads to a device, or to what lies elsewhere.
+        UnimplementedError: It leads to a device.
         SnapfsError: From the disk; the message names the entry.
     """
     # What an opaque root hides can be no target, but the root is as the one below.
@@ -141,7 +140,7 @@ def settle_with_lower(
         if found is None:
             continue
         try:
-            with _opened(staging, path) as directory:
+            with opened_below(staging, path) as directory:
                 set_raw_attributes(directory, found, keep_owners)
         except OSError as error:
             raise entry_error(path or b"/", error, "set its attributes") from error
@@ -153,9 +152,9 @@ def _link(staging: int, first: bytes, path: bytes) -> None:
     first_parent, _, first_name = first.rpartition(b"/")
     parent, _, name = path.rpartition(b"/")
     with (
-        _opened(staging, first_parent) as source,
-        _opened(staging, parent) as directory,
-        _unlocked(directory),
+        opened_below(staging, first_parent) as source,
+        opened_below(staging, parent) as directory,
+        unlocked(directory),
     ):
         os.link(
             first_name,
@@ -189,35 +188,5 @@ def _copy(
             raise UnimplementedError(
                 f"{what}, neither a file nor a symbolic link of a lower layer"
             )
-        with _opened(staging, parent) as directory, _unlocked(directory):
+        with opened_below(staging, parent) as directory, unlocked(directory):
             copy_object(found, name, directory, form, keep_owners)
-
-
-@contextlib.contextmanager
-def _opened(staging: int, path: bytes) -> Iterator[int]:
-    """Open a directory of the layer, one component at a time."""
-    fd = os.dup(staging)
-    try:
-        for name in path.split(b"/") if path else ():
-            below = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-            os.close(fd)
-            fd = below
-        yield fd
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _unlocked(directory: int) -> Iterator[None]:
-    """Let a finished directory be written to; afterwards it is as before."""
-    status = os.fstat(directory)
-    mode = stat.S_IMODE(status.st_mode)
-    is_locked = mode & stat.S_IRWXU != stat.S_IRWXU
-    if is_locked:
-        os.fchmod(directory, mode | stat.S_IRWXU)
-    try:
-        yield
-    finally:
-        if is_locked:
-            os.fchmod(directory, mode)
-        os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns))

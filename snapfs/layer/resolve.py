@@ -18,9 +18,6 @@ from snapfs.layer.paths import check_component
 from snapfs.tar.member import shown
 
 _SYMLINKS: Final = 40  # MAXSYMLINKS, linux/namei.h
-# Each entry may pass through long chains; this is far above what real layers need,
-# and bounds the time that hostile ones can take.
-_STEPS: Final = 20_000_000
 
 _REMEMBERED: Final = 512  # directories; a tar comes back to a few parents only
 _REMEMBERED_BYTES: Final = 1024
@@ -125,10 +122,10 @@ class Resolver:
             raise UnsafeLayerError(
                 f"path {shown(name)} passes through more than {_SYMLINKS} symlinks"
             )
-        if self._steps > _STEPS:
+        if self._steps > self._limits.symlink_steps:
             raise UnsafeLayerError(
-                f"path {shown(name)}: the layer's paths lead through too many symbolic"
-                " links"
+                f"path {shown(name)}: the layer's paths lead through symbolic links"
+                f" more than {self._limits.symlink_steps} steps far"
             )
         return target
 

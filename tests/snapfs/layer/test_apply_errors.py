@@ -269,8 +269,9 @@ def test_discarding_leaves_the_directory_empty_and_links_unfollowed(
 def test_messages_show_odd_names_escaped(tmp_path: Path) -> None:
     name = "caf\udce9\n"
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    in_use = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use, before[1]))
+    in_use = {int(fd) for fd in os.listdir("/proc/self/fd")}
+    few = [fd for fd in range(100 + len(in_use)) if fd not in in_use][12]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
     try:
         with pytest.raises(SnapfsError) as raised:
             apply_items(tmp_path / "layer", *[entry(f"{name}{n}/f") for n in range(40)])

@@ -76,13 +76,27 @@ def test_a_damaged_file_is_ignored_and_replaced(tmp_path: Path) -> None:
     assert cache.load(DIFF_ID) is not None
 
 
-def test_another_version_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_file, "_VERSION", 2)
-    content = index_file.dump(sample(), DIFF_ID)
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param(1, id="before the flag that paths were clamped"),
+        pytest.param(3, id="of a snapfs to come"),
+    ],
+)
+def test_another_version_is_ignored_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    cache = IndexCache(str(tmp_path))
+    monkeypatch.setattr(index_file, "_VERSION", version)
+    cache.save(DIFF_ID, sample())
     monkeypatch.undo()
 
+    content = Path(cache.path(DIFF_ID)).read_bytes()
     with pytest.raises(DataLossError, match="of another form"):
         index_file.load(content, DIFF_ID)
+    assert cache.load(DIFF_ID) is None
+    cache.save(DIFF_ID, sample())
+    assert cache.load(DIFF_ID) is not None
 
 
 def test_a_failed_save_leaves_the_old_one_and_nothing_else(

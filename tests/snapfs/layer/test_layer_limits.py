@@ -2,7 +2,7 @@
 
 import pytest
 
-from snapfs.errors import UnsafeLayerError
+from snapfs.errors import InvalidArgumentError, UnsafeLayerError
 from snapfs.layer.admission import Action
 from snapfs.layer.limits import Limits, Policy
 from snapfs.layer.tree import LayerTree
@@ -85,14 +85,17 @@ def test_implied_directories_are_limited_within_one_entry() -> None:
         new_tree(entries=100).admit(member(b"d/" * 200 + b"x"))
 
 
-def test_names_and_targets_are_limited_in_total(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("snapfs.layer.checks._TEXT_BYTES", 10_000)
+def test_names_and_targets_are_limited_in_total() -> None:
     links = [symlink(b"%d" % number, b"t" * 4000) for number in range(5)]
 
     with pytest.raises(UnsafeLayerError, match="take more than 10000 bytes"):
-        grown(links)
+        grown(links, Limits(text_bytes=10_000))
+
+
+@pytest.mark.parametrize("name", ["entries", "text_bytes"])
+def test_a_limit_beyond_what_the_tree_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="2147483648 at most"):
+        Limits(**{name: 3 << 30})
 
 
 def test_a_known_directory_spares_no_check_of_the_name() -> None:
