@@ -55,16 +55,21 @@ class ImageConfig:
     created: str = ""
     author: str = ""
 
-    def commands(self) -> tuple[str, ...]:
-        """Return what made each layer: steps without a layer are left out.
+    def layer_steps(self) -> tuple[Step, ...]:
+        """Return the step that made each layer: those without a layer are left out.
 
-        All are "" where the history does not have one step for each layer: it is
+        None at all where the history does not have one step for each layer: it is
         optional and no part of the image's identity.
         """
-        commands = tuple(s.created_by for s in self.history if not s.is_empty)
-        if len(commands) != len(self.diff_ids):
+        steps = tuple(step for step in self.history if not step.is_empty)
+        return steps if len(steps) == len(self.diff_ids) else ()
+
+    def commands(self) -> tuple[str, ...]:
+        """Return what made each layer; "" for all where that is not known."""
+        steps = self.layer_steps()
+        if not steps:
             return ("",) * len(self.diff_ids)
-        return commands
+        return tuple(step.created_by for step in steps)
 
 
 class _RootFilesystem(msgspec.Struct):

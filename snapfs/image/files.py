@@ -6,9 +6,9 @@ import errno
 import os
 import stat
 from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from snapfs.closing import Closing
 from snapfs.digest import sha256
 from snapfs.errors import (
     DataLossError,
@@ -108,6 +108,7 @@ class DirectoryFiles:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         try:
             self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -122,7 +123,7 @@ class DirectoryFiles:
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
-            raise
+            raise self._named(error, path) from error
         return _file_size(status, path)
 
     def open(self, path: str, offset: int = 0) -> BlobReader:
@@ -134,12 +135,16 @@ class DirectoryFiles:
         except OSError as error:
             if error.errno in _ABSENT:
                 raise NotFoundError(f"there is no file {path!r}") from error
-            raise
+            raise self._named(error, path) from error
         try:
             size_bytes = _file_size(os.fstat(descriptor), path)
             return RangeReader(descriptor, offset, size_bytes)
         finally:
             os.close(descriptor)
+
+    def _named(self, error: OSError, path: str) -> OSError:
+        """Return the error with the whole path, which the kernel was not told."""
+        return OSError(error.errno, error.strerror, os.path.join(self._path, path))
 
     def close(self) -> None:
         """Close the directory; it may be called twice."""
@@ -181,7 +186,7 @@ def read_file(files: Files, path: str, limit: int, what: str) -> bytes:
     return b"".join(pieces)
 
 
-class FilesSource(ABC):
+class FilesSource(ABC, Closing):
     """What all sources over files share; an ImageSource but for ``root``.
 
     Where a source has no manifest of OCI's form, it makes one and serves it, and
@@ -230,16 +235,3 @@ class FilesSource(ABC):
     def close(self) -> None:
         """Let go of the files."""
         self._files.close()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the source."""
-        self.close()

@@ -51,6 +51,8 @@ def _entry(descriptor: Descriptor) -> dict[str, object]:
         "digest": str(descriptor.digest),
         "size": descriptor.size_bytes,
     }
+    if descriptor.annotations:
+        entry["annotations"] = dict(descriptor.annotations)
     platform = descriptor.platform
     if platform is not None:
         entry["platform"] = {

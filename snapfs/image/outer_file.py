@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,9 @@ from typing import Final
 from snapfs.compression import ByteSource, Compression, detect, open_plain
 from snapfs.errors import InvalidArgumentError, NotFoundError, UnsafeLayerError
 from snapfs.image.files import RangeReader
+
+STANDARD_INPUT: Final = "-"
+_PIPE_BYTES: Final = 1 << 20
 
 # Enough for every magic number of ``snapfs.compression``.
 HEAD_BYTES: Final = 512
@@ -21,21 +25,42 @@ _FREE_BYTES: Final = 1 << 30
 _RATIO: Final = 1000
 
 
-def open_regular(path: str) -> int:
-    """Open the file ``path`` for reading.
+def open_regular(path: str, temporary_directory: str | None = None) -> int:
+    """Open the file ``path`` for reading anywhere in it; ``-`` is standard input.
+
+    A pipe is read to its end into a file without a name, which goes with the last
+    descriptor of it.
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidArgumentError: It is not a file: a pipe cannot be read anywhere.
+        InvalidArgumentError: It is neither a file nor a pipe.
+        OSError: No room for what the pipe holds, among others.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        is_pipe = path == STANDARD_INPUT or stat.S_ISFIFO(os.stat(path).st_mode)
+        # A pipe that somebody is about to write to is waited for; nothing else is.
+        flags = os.O_RDONLY | os.O_CLOEXEC | (0 if is_pipe else os.O_NONBLOCK)
+        descriptor = os.dup(0) if path == STANDARD_INPUT else os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(f"there is no file {path!r}") from None
-    if not os.path.isfile(descriptor):
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    try:
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            return _spooled(descriptor, temporary_directory)
+    finally:
         os.close(descriptor)
-        raise InvalidArgumentError(f"{path!r} is not a file")
-    return descriptor
+    shown = "standard input" if path == STANDARD_INPUT else repr(path)
+    raise InvalidArgumentError(f"{shown} is not a file, nor a pipe")
+
+
+def _spooled(pipe: int, temporary_directory: str | None) -> int:
+    with tempfile.TemporaryFile(dir=temporary_directory) as output:
+        while piece := os.read(pipe, _PIPE_BYTES):
+            output.write(piece)
+        output.flush()
+        return os.dup(output.fileno())
 
 
 def open_plain_file(path: str, temporary_directory: str | None = None) -> int:
@@ -46,12 +71,12 @@ def open_plain_file(path: str, temporary_directory: str | None = None) -> int:
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidArgumentError: It is not a file.
+        InvalidArgumentError: It is neither a file nor a pipe.
         UnsafeLayerError: It grows beyond measure when decompressed.
         DataLossError: The compressed stream is damaged.
         UnimplementedError: It has a compression that is not ours.
     """
-    descriptor = open_regular(path)
+    descriptor = open_regular(path, temporary_directory)
     try:
         if compression_of(descriptor, 0) is Compression.NONE:
             return os.dup(descriptor)

@@ -173,13 +173,15 @@ class _Walk:
         if extensions.name is not None:
             name = extensions.name
         if flag == _SPARSE:
-            raise DataLossError(f"{name[:100]!r} is sparse, as no image's file is")
+            raise DataLossError(
+                f"{os.fsdecode(name[:100])!r} is sparse, as no image's file is"
+            )
         size_bytes = 0
         if flag in WITH_BODY:
             stated = extensions.size_bytes
             size_bytes = numbers.size(header[_SIZE]) if stated is None else stated
         offset = self._position
-        self._step_over(size_bytes, repr(name[:100]))
+        self._step_over(size_bytes, repr(os.fsdecode(name[:100])))
         kind = KINDS.get(flag)
         if kind in _LINKS:
             target = extensions.link_name or header[_LINK_NAME].partition(b"\0")[0]

@@ -32,7 +32,7 @@ class OneFile:
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidArgumentError: It is not a file.
+        InvalidArgumentError: It is neither a file nor a pipe.
     """
 
     def __init__(self, path: str) -> None:
@@ -130,6 +130,6 @@ def open_tar(name: str, path: str) -> TarSource:
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidArgumentError: It is not a file.
+        InvalidArgumentError: It is neither a file nor a pipe.
     """
     return TarSource(name, OneFile(path))

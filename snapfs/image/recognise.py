@@ -6,10 +6,7 @@ import os
 from contextlib import closing
 from enum import StrEnum
 
-from snapfs.errors import NotFoundError
-from snapfs.image.archive_index import ArchiveFiles
-from snapfs.image.directory import is_skopeo_directory
-from snapfs.image.files import DirectoryFiles
+from snapfs.errors import InvalidArgumentError, NotFoundError
 
 
 class Scheme(StrEnum):
@@ -38,6 +35,15 @@ def recognise(path: str) -> Scheme | None:
         return _directory_form(path)
     if not os.path.exists(path):
         raise NotFoundError(f"there is nothing at {path!r}")
+    if not os.path.isfile(path):
+        # A pipe could be read once: to look into it, or to use it.
+        raise InvalidArgumentError(
+            f"{path!r} is not a file; say what comes out of it, as in"
+            f" docker-archive:{path}"
+        )
+    # Here and below: a SOURCE with a scheme needs nothing of it.
+    from snapfs.image.archive_index import ArchiveFiles
+
     with closing(ArchiveFiles(path)) as archive:
         # Docker's list first: its archives may be layouts too, and complete only
         # with the list.
@@ -49,6 +55,9 @@ def recognise(path: str) -> Scheme | None:
 
 
 def _directory_form(path: str) -> Scheme | None:
+    from snapfs.image.directory import is_skopeo_directory
+    from snapfs.image.files import DirectoryFiles
+
     with closing(DirectoryFiles(path)) as files:
         if is_skopeo_directory(files):
             return Scheme.SKOPEO_DIRECTORY

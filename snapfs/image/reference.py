@@ -11,12 +11,14 @@ from typing import Final
 from snapfs.errors import InvalidArgumentError, SnapfsError
 from snapfs.image.recognise import Scheme, recognise
 from snapfs.image.registry.name import RegistryName, parse_name
+from snapfs.image.scheme_words import (
+    CONTAINERD,
+    DOCKER,
+    LAYERS,
+    SCHEMES,
+    SNAPSHOT,
+)
 from snapfs.image.strict_json import shown
-
-_DOCKER: Final = "docker://"
-_LAYERS: Final = "layers"
-_CONTAINERD: Final = "containerd"
-_SNAPSHOT: Final = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class TreeReference:
 
     def __str__(self) -> str:
         """Return the SOURCE; ``parse_source`` reads it back."""
-        return f"{_LAYERS}:{':'.join(p.replace(':', _ESCAPED) for p in self.paths)}"
+        return f"{LAYERS}:{':'.join(p.replace(':', _ESCAPED) for p in self.paths)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class RegistryReference:
 
     def __str__(self) -> str:
         """Return the SOURCE; ``parse_source`` reads it back."""
-        return f"{_DOCKER}{self.image}"
+        return f"{DOCKER}{self.image}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class ContainerdReference:
 
     def __str__(self) -> str:
         """Return the SOURCE; ``parse_source`` reads it back."""
-        return f"{_CONTAINERD}:{self.image}"
+        return f"{CONTAINERD}:{self.image}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class SnapshotReference:
 
     def __str__(self) -> str:
         """Return the SOURCE; ``parse_source`` reads it back."""
-        return f"{_SNAPSHOT}:{self.key}"
+        return f"{SNAPSHOT}:{self.key}"
 
 
 SourceReference = (
@@ -101,10 +103,10 @@ def parse_source(text: str, snapshots: Collection[str] = ()) -> SourceReference:
         DataLossError: It is the path of something that is damaged.
         UnimplementedError: It has a digest or a compression that is not ours.
     """
-    if text.startswith(_DOCKER):
-        return RegistryReference(parse_name(text.removeprefix(_DOCKER)))
+    if text.startswith(DOCKER):
+        return RegistryReference(parse_name(text.removeprefix(DOCKER)))
     scheme, colon, rest = text.partition(":")
-    if colon and scheme in _SCHEMES:
+    if colon and scheme in SCHEMES:
         if not rest:
             raise InvalidArgumentError(f"{text!r} names nothing after the scheme")
         return _with_scheme(scheme, rest)
@@ -116,11 +118,11 @@ def parse_source(text: str, snapshots: Collection[str] = ()) -> SourceReference:
 
 
 def _with_scheme(scheme: str, rest: str) -> SourceReference:
-    if scheme == _LAYERS:
+    if scheme == LAYERS:
         return TreeReference(_paths(rest))
-    if scheme == _CONTAINERD:
+    if scheme == CONTAINERD:
         return ContainerdReference(rest)
-    if scheme == _SNAPSHOT:
+    if scheme == SNAPSHOT:
         return SnapshotReference(rest)
     if scheme == Scheme.SKOPEO_DIRECTORY:
         # A directory stands for itself here, whatever else it may be.
@@ -131,9 +133,6 @@ def _with_scheme(scheme: str, rest: str) -> SourceReference:
     if scheme == Scheme.TAR:
         return FileReference(Scheme.TAR, rest)
     return FileReference(Scheme(scheme), *_split_tag(rest))
-
-
-_SCHEMES: Final = frozenset({*Scheme, _LAYERS, _CONTAINERD, _SNAPSHOT})
 
 
 def _split_tag(text: str) -> tuple[str, str]:
@@ -155,7 +154,7 @@ def _paths(text: str) -> tuple[str, ...]:
     marked = text.replace(_ESCAPED, "\0")
     paths = tuple(path.replace("\0", ":") for path in marked.split(":"))
     if not all(paths):
-        raise InvalidArgumentError(f"{_LAYERS}:{text} has an empty path")
+        raise InvalidArgumentError(f"{LAYERS}:{text} has an empty path")
     return paths
 
 
@@ -174,7 +173,7 @@ def _unknown(text: str, snapshots: Collection[str]) -> str:
     hints = difflib.get_close_matches(text, snapshots, 3)
     scheme, colon, _ = text.partition(":")
     if colon:
-        near = difflib.get_close_matches(scheme, _SCHEMES, 1)
+        near = difflib.get_close_matches(scheme, SCHEMES, 1)
         hints += [f"{word}:{text.partition(':')[2]}" for word in near]
     if os.path.lexists(text):
         hints.append(f"./{text}")
@@ -183,7 +182,7 @@ def _unknown(text: str, snapshots: Collection[str]) -> str:
     except SnapfsError:
         pass  # then it is not meant as one
     else:
-        hints.append(f"{_DOCKER}{text}")
+        hints.append(f"{DOCKER}{text}")
     if not hints:
         return f"{said}; write one such as {_EXAMPLES}"
     return f"{said}; did you mean {' or '.join(ascii(h)[1:-1] for h in hints)}?"

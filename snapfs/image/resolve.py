@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from snapfs.digest import Digest, chain_ids
-from snapfs.errors import DataLossError, InvalidArgumentError, NotFoundError
+from snapfs.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnimplementedError,
+)
 from snapfs.image import media_types
 from snapfs.image.config import ImageConfig, parse_config
 from snapfs.image.descriptor import Descriptor, Platform
@@ -66,11 +71,12 @@ def open_image(source: ImageSource, platform: Platform | None = None) -> Image:
     Raises:
         NotFoundError: There is no image, none for the platform (the message lists
             those that there are), or one of its documents is missing.
-        InvalidArgumentError: It is not an image that can be unpacked: an artifact,
-            an encrypted image, a manifest of Docker's schema 1.
+        InvalidArgumentError: It is not an image that can be unpacked: an artifact, a
+            manifest of Docker's schema 1.
         UnsafeLayerError: A document is too large.
         DataLossError: A document is damaged, ambiguous, or contradicts another.
-        UnimplementedError: A digest of an algorithm that is not ours.
+        UnimplementedError: A layer is encrypted, or a digest of an algorithm that is
+            not ours.
     """
     descriptor, manifest = _Search(source).find(source.root(), platform)
     what = f"{source.name}: manifest {descriptor.digest}"
@@ -214,7 +220,9 @@ def _refuse_artifact(descriptor: Descriptor, manifest: Manifest, what: str) -> N
         )
     for number, layer in enumerate(manifest.layers):
         if media_types.is_encrypted(layer.media_type):
-            raise InvalidArgumentError(
+            # As for a compression that is not ours: the image is good, and a host
+            # with the keys and a program for them can have it.
+            raise UnimplementedError(
                 f"{what}: layers[{number}] {layer.digest} is encrypted; decrypt the "
                 "image first (skopeo copy --decryption-key)"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from snapfs.image.descriptor import Descriptor
 
@@ -64,3 +64,11 @@ class ImageSource(Protocol):
         traceback: TracebackType | None,
     ) -> None:
         """Close the source."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A source that waits for others, over a network."""
+
+    def interrupt(self) -> None:
+        """Let every wait of other threads end with an error, now and from here on."""

@@ -181,7 +181,7 @@ HOSTILE_DOCUMENTS: Final[list[Case]] = [
     (
         "encrypted",
         _layer("mediaType", "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"),
-        InvalidArgumentError,
+        UnimplementedError,
         "encrypted",
     ),
     ("no tar", _layer("mediaType", "text/html"), InvalidArgumentError, "text/html"),

@@ -119,9 +119,9 @@ def test_a_damaged_blob_is_refused(
 
 def test_labels_of_an_image_control_nothing(attacked: Unpacking) -> None:
     labels = {
-        "containerd.io/snapshot.ref": "evil",
-        "containerd.io/gc.root": "evil",
-        "snapfs.io/diff-id": "evil",
+        "containerd.io/snapshot.ref": "a-label-of-the-image",
+        "containerd.io/gc.root": "a-label-of-the-image",
+        "snapfs.io/diff-id": "a-label-of-the-image",
     }
     layer = layer_of(contained("l", file(b"g", b"in"), shows={}).tar(Path("/")))
 
@@ -130,7 +130,7 @@ def test_labels_of_an_image_control_nothing(attacked: Unpacking) -> None:
     )
 
     assert outcome == {"g": "file in"}
-    assert "evil" not in str(attacked.labels_of(layer.diff_id))
+    assert "a-label-of-the-image" not in str(attacked.labels_of(layer.diff_id))
 
 
 def _docker_archive(path: Path, links: dict[str, str], layer_name: str) -> Path:

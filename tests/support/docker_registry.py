@@ -6,8 +6,6 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Final
 import pytest
 
 from support.sandbox import REPOSITORY, wait_until
+from support.token_service import TokenService
 
 _CONFIGURATION: Final = """\
 version: 0.1
@@ -35,6 +34,33 @@ proxy:
   remoteurl: {upstream}
 """
 
+_TLS: Final = """\
+  tls:
+    certificate: {certificate}
+    key: {key}
+"""
+
+_PASSWORDS: Final = """\
+auth:
+  htpasswd:
+    realm: test
+    path: {path}
+"""
+
+_TOKENS: Final = """\
+auth:
+  token:
+    realm: {realm}
+    service: {service}
+    issuer: {issuer}
+    rootcertbundle: {certificate}
+"""
+
+USER: Final = "me"
+PASSWORD: Final = "secret"
+# bcrypt, the only form that the registry reads.
+_HASH: Final = "$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"
+
 
 @cache
 def find_program() -> Path | None:
@@ -47,10 +73,22 @@ def find_program() -> Path | None:
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path, upstream: str = "") -> Iterator[str]:
+def docker_registry(
+    folder: Path,
+    upstream: str = "",
+    *,
+    certificate: Path | None = None,
+    has_users: bool = False,
+    tokens: TokenService | None = None,
+) -> Iterator[str]:
     """Run a registry for the time of the block; yield its ``host:port``.
 
-    With ``upstream``, a URL, it is a pull-through cache of that registry.
+    Args:
+        folder: Its own, made here.
+        upstream: It is a pull-through cache of the registry with this URL.
+        certificate: It speaks https with it; the key lies beside it.
+        has_users: It lets in none but ``USER`` with ``PASSWORD``.
+        tokens: It lets in whom this service lets in.
     """
     program = find_program()
     if program is None:
@@ -59,7 +97,21 @@ def docker_registry(folder: Path, upstream: str = "") -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     text = _CONFIGURATION.format(storage=folder / "storage", port=port)
+    if certificate is not None:
+        text += _TLS.format(
+            certificate=certificate, key=certificate.with_suffix(".key")
+        )
     text += _PROXY.format(upstream=upstream) if upstream else ""
+    if has_users:
+        (folder / "users").write_text(f"{USER}:{_HASH}\n")
+        text += _PASSWORDS.format(path=folder / "users")
+    if tokens is not None:
+        text += _TOKENS.format(
+            realm=tokens.realm,
+            service=tokens.service,
+            issuer=tokens.issuer,
+            certificate=tokens.certificate,
+        )
     (folder / "config.yml").write_text(text)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -75,8 +127,6 @@ def docker_registry(folder: Path, upstream: str = "") -> Iterator[str]:
 
 def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
     assert process.poll() is None, "docker-registry ended"
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/"):
-            return True
-    except urllib.error.URLError:
-        return False
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

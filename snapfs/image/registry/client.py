@@ -10,6 +10,7 @@ from snapfs.image.registry.auth import Authenticator
 from snapfs.image.registry.challenges import parse_challenges
 from snapfs.image.registry.credentials import Credentials
 from snapfs.image.registry.endpoints import Endpoint, Origin, origin_of
+from snapfs.image.registry.proxies import Proxies
 from snapfs.image.registry.redirects import follow
 from snapfs.image.registry.response import Response
 from snapfs.image.registry.transport import Patience, Request, Transport
@@ -42,9 +43,10 @@ class Client:
         endpoint: Endpoint,
         patience: Patience,
         find_credentials: Callable[[], Credentials | None],
+        proxies: Proxies,
     ) -> None:
         self.endpoint = endpoint
-        self.transport = Transport(endpoint.tls, patience)
+        self.transport = Transport(endpoint.tls, patience, proxies)
         self._home: Origin = endpoint.origin
         self._authenticator = Authenticator(
             self._home, self.transport, find_credentials

@@ -30,11 +30,15 @@ def is_passing(error: http.HTTPError) -> bool:
     return isinstance(error, http.ProtocolError | http.TimeoutError)
 
 
-def unavailable(url: str, error: http.HTTPError) -> UnavailableError:
-    """Return the error for a request to ``url`` that got no answer, or half of one."""
+def unavailable(url: str, error: http.HTTPError, proxy: str = "") -> UnavailableError:
+    """Return the error for a request to ``url`` that got no answer, or half of one.
+
+    ``proxy`` is the address of the proxy on the way, if there is one.
+    """
     shown = shown_url(url)
     host = shown.partition("//")[2].partition("/")[0]
-    return UnavailableError(f"registry host {host!r}: {_why(error, host)}")
+    way = f", through the proxy {proxy!r}" if proxy else ""
+    return UnavailableError(f"registry host {host!r}{way}: {_why(error, host)}")
 
 
 def _why(error: http.HTTPError, host: str) -> str:
@@ -47,6 +51,8 @@ def _why(error: http.HTTPError, host: str) -> str:
             return f"cannot connect: {_system_reason(error)}"
         case http.ConnectTimeoutError():
             return "cannot connect: no answer in time"
+        case http.ProxyError():
+            return f"the proxy does not let us through ({_proxy_reason(error)})"
         case http.ReadTimeoutError():
             return "it stopped answering"
         case http.ProtocolError():
@@ -60,6 +66,13 @@ def _broken_reason(error: http.ProtocolError) -> str:
     if isinstance(error.__cause__, RemoteDisconnected):
         return "the connection ended without an answer"
     return f"the connection broke ({_system_reason(error)})"
+
+
+def _proxy_reason(error: http.ProxyError) -> str:
+    inner = error.original_error
+    if isinstance(inner, OSError) and not inner.strerror and inner.args:
+        return str(inner.args[0])  # http.client's: the proxy's refusal of CONNECT
+    return _system_reason(inner)
 
 
 def _system_reason(error: BaseException) -> str:

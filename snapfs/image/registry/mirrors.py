@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from snapfs.errors import FailedPreconditionError, SnapfsError
 from snapfs.image.registry.client import Client
-from snapfs.image.registry.credentials import Credentials, CredentialStore
+from snapfs.image.registry.credentials import Credentials
 from snapfs.image.registry.endpoints import Capability, Endpoint
 from snapfs.image.registry.name import RegistryName
+from snapfs.image.registry.settings import RegistrySettings
 from snapfs.image.registry.transport import Patience
 
 _log = logging.getLogger(__name__)
@@ -29,15 +30,17 @@ class Mirrors:
         self,
         endpoints: Sequence[Endpoint],
         name: RegistryName,
-        patience: Patience,
-        credentials: CredentialStore,
+        settings: RegistrySettings,
     ) -> None:
         self._name = name
-        self._credentials = credentials
+        self._credentials = settings.credentials
+        self._proxies = settings.proxies
         self._clients: list[Client] = []
         for endpoint in endpoints:
             is_last = endpoint is endpoints[-1]
-            self._clients.append(self._client(endpoint, patience, is_last=is_last))
+            self._clients.append(
+                self._client(endpoint, settings.patience, is_last=is_last)
+            )
 
     def ask(
         self,
@@ -109,7 +112,7 @@ class Mirrors:
             own = endpoint.host if endpoint.is_mirror else self._name.domain
             return self._credentials.find(own, self._name.repository)
 
-        return Client(endpoint, patience, find_credentials)
+        return Client(endpoint, patience, find_credentials, self._proxies)
 
     def _combined(
         self, capability: Capability, failures: list[tuple[Client, SnapfsError]]

@@ -42,7 +42,7 @@ class Prefetcher:
     def release(self, ahead: Ahead) -> None:
         """Give a slot back: its content is read, or is not wanted any more."""
         if not ahead.content.cancel():
-            ahead.reader.abort()
+            ahead.reader.close()
         # The slot is free when the memory is: a cancelled one has none.
         ahead.content.add_done_callback(lambda _: self._slots.release())
 

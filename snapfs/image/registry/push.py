@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
 
+from snapfs.closing import Closing
 from snapfs.digest import Digest, sha256
 from snapfs.errors import DigestMismatchError, SnapfsError
 from snapfs.image.descriptor import Descriptor
@@ -32,7 +31,7 @@ class Outcome(StrEnum):
     UPLOADED = "uploaded"
 
 
-class RegistryTarget:
+class RegistryTarget(Closing):
     """A repository to push to; any number of threads may push blobs at once.
 
     The first host that has the capability ``push`` gets everything: content that
@@ -48,9 +47,7 @@ class RegistryTarget:
         self._settings = settings
         endpoints = find_endpoints(name, settings.host_folders)
         takers = [one for one in endpoints if Capability.PUSH & one.capabilities]
-        self._mirrors = Mirrors(
-            takers[:1], name, settings.patience, settings.credentials
-        )
+        self._mirrors = Mirrors(takers[:1], name, settings)
         self._client: Client = self._mirrors.only(Capability.PUSH)
         self._scopes = (f"repository:{name.repository}:pull,push",)
 
@@ -150,19 +147,6 @@ class RegistryTarget:
     def close(self) -> None:
         """Close all connections."""
         self._mirrors.close()
-
-    def __enter__(self) -> Self:
-        """Return the target itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the target."""
-        self.close()
 
     def _begin(self, upload: Upload) -> Session:
         session = upload.begin()

@@ -5,7 +5,10 @@ Sources: distribution-spec, "Pulling blobs"; RFC 9110, section 14 (ranges).
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -143,7 +146,10 @@ class RangeReader:
         # Where the present answer was asked for: an empty one is no gain.
         self._started = start
         self._breaks = 0
+        # Held while is decided who lets go of the answer: the reading thread, or close.
+        self._lock = threading.Lock()
         self._closed = False
+        self._is_reading = False
 
     def read(self, size_bytes: int, /) -> bytes:
         """Return up to ``size_bytes`` further bytes; b"" at the end.
@@ -155,10 +161,11 @@ class RangeReader:
         wanted = min(size_bytes, self._end - self._position, _PIECE)
         while wanted > 0:
             if self._closed:
-                raise UnavailableError(f"{self._opener.blob}: the reader was closed")
+                raise self._was_closed()
             opened = self._opened or self._open()
             try:
-                piece = self._read_on(opened, wanted)
+                with self._reading():
+                    piece = self._read_on(opened, wanted)
             except UnavailableError as error:
                 self._after_break(opened, error)
                 continue
@@ -170,24 +177,43 @@ class RangeReader:
         return b""
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._closed = True
-        self._drop()
+        """Let go of the connection; a read of another thread ends with an error."""
+        with self._lock:
+            self._closed = True
+            is_reading = self._is_reading
+        opened = self._opened
+        if opened is not None and self._position < self._end:
+            opened.response.abort()  # what is not wanted is not waited for
+        if not is_reading:  # else that thread lets go: closing would wait for its bytes
+            self._drop()
 
-    def abort(self) -> None:
-        """End a read that another thread waits in; it raises ``UnavailableError``."""
-        self._closed = True
-        if (opened := self._opened) is not None:
-            opened.response.abort()
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Have the answer to oneself: whoever closes the reader leaves it alone."""
+        try:
+            with self._lock:
+                is_closed = self._closed
+                self._is_reading = not is_closed
+            if is_closed:
+                raise self._was_closed()
+            yield
+        finally:
+            with self._lock:
+                self._is_reading = False
+                is_closed = self._closed
+            if is_closed:
+                self._drop()
+        if is_closed:
+            raise self._was_closed()
+
+    def _was_closed(self) -> UnavailableError:
+        return UnavailableError(f"{self._opener.blob}: the reader was closed")
 
     def _open(self) -> OpenedRange:
         opened = self._opener.open_at(self._position, self._end)
         self._opened = opened
         self._skip = self._position - opened.position
         self._started = self._position
-        if self._closed:  # meanwhile: whoever closed it may not have seen this answer
-            self._drop()
-            raise UnavailableError(f"{self._opener.blob}: the reader was closed")
         return opened
 
     def _read_on(self, opened: OpenedRange, wanted: int) -> bytes:
@@ -222,6 +248,7 @@ class RangeReader:
         transport.pause(transport.back_off_s(self._breaks))
 
     def _drop(self) -> None:
-        if self._opened is not None:
-            self._opened.response.close()
-            self._opened = None
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.response.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapfs.image.registry.credentials import CredentialStore, NoCredentials
+from snapfs.image.registry.proxies import Proxies
 from snapfs.image.registry.transport import Patience
 
 
@@ -18,6 +19,7 @@ class RegistrySettings:
             ``/etc/containerd/certs.d``.
         credentials: Where passwords come from.
         patience: How long hosts are waited for.
+        proxies: Through which they are reached.
         connections: Ranges of large blobs that are loaded ahead, over all blobs of
             an image; 0 reads each blob on one connection.
         range_bytes: Of one such range; all together bound the memory.
@@ -27,6 +29,7 @@ class RegistrySettings:
     host_folders: tuple[Path, ...] = ()
     credentials: CredentialStore = field(default_factory=NoCredentials)
     patience: Patience = field(default_factory=Patience)
+    proxies: Proxies = field(default_factory=Proxies)
     connections: int = 4
     range_bytes: int = 8 << 20
     chunk_bytes: int = 8 << 20

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from snapfs.closing import Closing
 from snapfs.image import media_types
 from snapfs.image.descriptor import Descriptor
 from snapfs.image.registry import manifests
@@ -28,7 +28,7 @@ from snapfs.image.verified import MemoryReader
 _DOCUMENTS: Final = media_types.MANIFESTS | media_types.INDEXES
 
 
-class RegistrySource:
+class RegistrySource(Closing):
     """One image in a registry; implements ``snapfs.image.source.ImageSource``.
 
     Args:
@@ -47,9 +47,7 @@ class RegistrySource:
         self._settings = settings
         self._shown_name = shown_name or f"docker://{name}"
         endpoints = find_endpoints(name, settings.host_folders)
-        self._mirrors = Mirrors(
-            endpoints, name, settings.patience, settings.credentials
-        )
+        self._mirrors = Mirrors(endpoints, name, settings)
         self._prefetcher = Prefetcher(settings.connections, settings.range_bytes)
 
     @property
@@ -94,23 +92,14 @@ class RegistrySource:
             return self._sequential(opener, offset, size)
         return self._parallel(opener, offset, size)
 
+    def interrupt(self) -> None:
+        """See :class:`snapfs.image.source.Interruptible`."""
+        self._mirrors.close()
+
     def close(self) -> None:
         """Close all connections; readers that wait give up."""
         self._mirrors.close()
         self._prefetcher.close()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the source."""
-        self.close()
 
     def _document(self, descriptor: Descriptor) -> bytes:
         repository, reference = self._image.repository, str(descriptor.digest)

@@ -30,6 +30,7 @@ _ERROR_CLASSES: Final[dict[int, type[SnapfsError]]] = {
     403: PermissionDeniedError,
     404: NotFoundError,
     405: UnimplementedError,
+    407: PermissionDeniedError,
     410: NotFoundError,
     413: ResourceExhaustedError,
     429: ResourceExhaustedError,
@@ -48,6 +49,7 @@ _CODE_CLASSES: Final[dict[str, type[SnapfsError]]] = {
 _ADVICE: Final = {
     401: "it may not exist, or needs other credentials: log in to the registry",
     403: "it may not exist, or needs other credentials: log in to the registry",
+    407: "the proxy wants a login: HTTP_PROXY takes http://USER:PASSWORD@HOST:PORT",
     429: "too many requests; wait, or log in for a higher limit",
 }
 

@@ -1,4 +1,4 @@
-"""HTTP to one host and to where it redirects: timeouts, repeats, certificates.
+"""HTTP to one host and to where it redirects: timeouts and repeats.
 
 urllib3 keeps the connections. Redirects and logins are not its business here: what
 is sent where is decided by :mod:`snapfs.image.registry.client`.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import email.utils
 import logging
 import random
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -20,14 +19,15 @@ import urllib3
 import urllib3.exceptions
 
 from snapfs.errors import InvalidArgumentError, UnavailableError
+from snapfs.image.registry.connections import Connections
 from snapfs.image.registry.endpoints import TlsSettings, shown_url
 from snapfs.image.registry.failures import is_passing, unavailable
+from snapfs.image.registry.proxies import Proxies
 from snapfs.image.registry.response import Response
+from snapfs.image.registry.waits import Waits
 
 _TOO_MANY_REQUESTS: Final = 429
 _PASSING_STATUSES: Final = frozenset({500, 502, 503, 504})
-# Connections that are kept for later; more may be open at once.
-_KEPT_CONNECTIONS: Final = 16
 
 # At level DEBUG urllib3 logs whole addresses, and with them the signatures that
 # storage services take for a password.
@@ -84,19 +84,19 @@ class Transport:
     threads may send at once; ``close`` ends the waits of all.
     """
 
-    def __init__(self, tls: TlsSettings, patience: Patience) -> None:
+    def __init__(self, tls: TlsSettings, patience: Patience, proxies: Proxies) -> None:
         self._patience = patience
         self._closed = threading.Event()
+        self._waits = Waits()
         logging.getLogger(_URLLIB3_LOGGER).setLevel(logging.INFO)
         timeout = urllib3.Timeout(
             connect=patience.connect_timeout_s, read=patience.read_timeout_s
         )
-        if not tls.verify:
-            # The user said so in hosts.toml; urllib3 would warn at each request.
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self._own = _pools(_context(tls), timeout)
+        self._own = Connections(tls, timeout, proxies)
         others = TlsSettings(tls.authorities)
-        self._others = self._own if others == tls else _pools(_context(others), timeout)
+        self._others = (
+            self._own if others == tls else Connections(others, timeout, proxies)
+        )
 
     def send(self, request: Request, *, own: bool) -> Response:
         """Return the answer, whatever its status is, to the last attempt.
@@ -106,11 +106,13 @@ class Transport:
         """
         for attempt in range(1, self._patience.attempts + 1):
             is_last = attempt == self._patience.attempts
+            connections = self._own if own else self._others
             try:
-                response = self._send_once(request, own=own)
+                response = self._send_once(request, connections)
             except urllib3.exceptions.HTTPError as error:
                 if is_last or not (request.is_repeatable and is_passing(error)):
-                    raise unavailable(request.url, error) from error
+                    proxy = connections.proxy_for(request.url)
+                    raise unavailable(request.url, error, proxy) from error
                 wait_s: float | None = self.back_off_s(attempt)
             else:
                 wait_s = None if is_last else self._wait_s(request, response, attempt)
@@ -140,15 +142,17 @@ class Transport:
     def close(self) -> None:
         """End waits, and close what connections lie idle."""
         self._closed.set()
-        self._own.clear()
-        self._others.clear()
+        self._waits.give_up()
+        self._own.close()
+        self._others.close()
 
-    def _send_once(self, request: Request, *, own: bool) -> Response:
+    def _send_once(self, request: Request, connections: Connections) -> Response:
         if self._closed.is_set():
             raise UnavailableError("the registry's source was closed")
-        pools = self._own if own else self._others
-        try:
-            raw = pools.request(
+        pools = connections.pools_for(request.url)
+
+        def send() -> urllib3.BaseHTTPResponse:
+            return pools.request(
                 request.method,
                 request.url,
                 headers={**_BASE_HEADERS, **request.headers},
@@ -157,6 +161,9 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+
+        try:
+            raw = self._waits.result_of(send)
         except urllib3.exceptions.LocationValueError as error:
             shown = shown_url(request.url)
             raise InvalidArgumentError(f"{shown!r} is not a URL") from error
@@ -185,35 +192,3 @@ def _retry_after_s(text: str) -> float | None:
     except ValueError:
         return None
     return max(0.0, due.timestamp() - time.time())
-
-
-def _pools(context: ssl.SSLContext, timeout: urllib3.Timeout) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        ssl_context=context, timeout=timeout, retries=False, maxsize=_KEPT_CONNECTIONS
-    )
-
-
-def _context(tls: TlsSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    for authority in tls.authorities:
-        try:
-            context.load_verify_locations(cafile=authority)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable(
-                f"the certificate authority '{authority}'", error
-            ) from error
-    for certificate, key in tls.client_certificates:
-        try:
-            # No password is ever asked for on the terminal.
-            context.load_cert_chain(certificate, key, password=lambda: b"")
-        except (OSError, ssl.SSLError) as error:
-            what = f"the client certificate '{certificate}'"
-            raise _unusable(what, error) from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _unusable(what: str, error: OSError) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{what} cannot be used: {error.strerror or error}")

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from snapfs.errors import DataLossError, DigestMismatchError, NotFoundError
+from snapfs.errors import (
+    DataLossError,
+    DigestMismatchError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from snapfs.image.plain_tar import open_tar
 from snapfs.image.platform import parse_platform
 from snapfs.image.resolve import open_image
@@ -67,3 +74,26 @@ def test_a_damaged_compressed_tar_is_refused(tmp_path: Path) -> None:
 def test_a_tar_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no file"):
         open_tar("tar:nowhere", str(tmp_path / "nowhere"))
+
+
+def test_a_pipe_is_read_to_its_end_like_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(_LAYER.blob,), daemon=True)
+    writer.start()
+
+    with open_tar("tar:pipe", str(pipe)) as source:
+        image = open_image(source, None)
+        (layer,) = image.layers
+        reader = open_verified(source, layer.descriptor)
+        read = reader.read(1 << 20)
+        reader.close()
+
+    writer.join()
+    assert read == _LAYER.blob
+    assert str(layer.diff_id) == digest(_PLAIN)
+
+
+def test_what_is_neither_file_nor_pipe_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="'/dev/zero' is not a file"):
+        open_tar("tar:/dev/zero", "/dev/zero")

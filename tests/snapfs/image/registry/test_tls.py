@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,27 +13,10 @@ from snapfs.digest import Digest, sha256
 from snapfs.errors import InvalidArgumentError, UnavailableError
 from snapfs.image.descriptor import Descriptor
 from snapfs.image.registry.settings import RegistrySettings
+from support.certificates import make_certificate, server_context
 from support.hostile_registry import HostileRegistry, hostile_registry
 
 from .conftest import MANIFEST, REPOSITORY, OpenSource
-
-
-def make_certificate(folder: Path, name: str) -> Path:
-    """Write ``name.pem`` and ``name.key``: its own authority, for 127.0.0.1."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl to make certificates")
-    certificate = folder / f"{name}.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"),
-            *("-pkeyopt", "ec_paramgen_curve:P-256", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", folder / f"{name}.key", "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +29,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server_tls(certificates: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    return context
+    return server_context(certificates / "server.pem")
 
 
 @pytest.fixture
