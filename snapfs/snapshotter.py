@@ -61,7 +61,8 @@ class Snapshotter(Protocol):
                 cannot be read (identity mappings).
             AlreadyExistsError: ``key`` is taken, by a snapshot of any kind.
             ResourceExhaustedError: The chain is too long to be mounted, or the
-                disk is full.
+                disk is full, or nearly so and a layer is to be unpacked.
+            FailedPreconditionError: A limit is wanted that this host cannot give.
         """
         ...
 
@@ -262,6 +263,7 @@ class LayerStore(Protocol):
 
         Raises:
             InvalidArgumentError: More are wanted than any image has layers.
+            ResourceExhaustedError: Little space is left on the disk.
         """
         ...
 
@@ -282,6 +284,34 @@ class LayerStore(Protocol):
                 that :meth:`stage` returned, a label is too long, or a chain would
                 have the same content twice, which overlayfs does not mount.
             ResourceExhaustedError: The disk is full, or a chain would be too long.
+        """
+        ...
+
+
+class LayerTargets(Protocol):
+    """Active snapshots that layers are applied to, for the process that owns them."""
+
+    def active_in(self, directory: str) -> SnapshotDetails | None:
+        """Return the active snapshot whose numbered directory this is, of any owner.
+
+        None where there is none.
+        """
+        ...
+
+    def hide_below(self, key: str) -> None:
+        """Have an active snapshot show nothing of what lies below it, for good.
+
+        Raises:
+            NotFoundError: There is no snapshot ``key``.
+        """
+        ...
+
+    def note_usage(self, target: SnapshotDetails, usage: Usage | None) -> None:
+        """Say what an active snapshot holds now that its layer is complete.
+
+        Once it is committed, that is its usage, and nobody walks its files for it.
+        Whoever asks for its mounts before may change them: then it counts no more.
+        None: somebody else writes to it.
         """
         ...
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import click
 
 from snapfs.cli.image_sources import open_image_source, read_source
 from snapfs.cli.lazy import Command, examples
-from snapfs.cli.orderly import in_order
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.unpack_options import (
     SIZE,
@@ -18,24 +14,22 @@ from snapfs.cli.unpack_options import (
     policy_of,
     policy_options,
 )
-from snapfs.cli.unpack_progress import progress_of
 from snapfs.cli.unpack_results import (
     summary,
     tell_times,
     tell_warnings,
     unpacked_shape,
 )
+from snapfs.cli.unpack_running import (
+    USUAL_MEMORY_BYTES,
+    unpack_with_progress,
+    usual_jobs,
+)
 from snapfs.image.platform import parse_platform
-from snapfs.image.resolve import Image, open_image
-from snapfs.image.source import ImageSource
+from snapfs.image.resolve import open_image
 from snapfs.model import Durability
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
-from snapfs.unpack.results import Unpacked
 from snapfs.unpack.settings import UnpackSettings
-from snapfs.unpack.stopping import Stop
-from snapfs.unpack.unpacking import unpack_image
-
-_GIB = 1 << 30
 
 
 @click.command(
@@ -60,7 +54,7 @@ _GIB = 1 << 30
     "--jobs",
     metavar="N",
     type=click.IntRange(1, 64),
-    default=lambda: max(2, min(8, len(os.sched_getaffinity(0)))),
+    default=usual_jobs,
     show_default="one a core",
     help="Layers to unpack side by side.",
 )
@@ -68,7 +62,7 @@ _GIB = 1 << 30
     "--memory",
     metavar="SIZE",
     type=SIZE,
-    default=2 * _GIB,
+    default=USUAL_MEMORY_BYTES,
     show_default="2G",
     help="What all layers at work may take together; at less, fewer are at work.",
 )
@@ -127,9 +121,10 @@ def unpack(
         if not is_privileged:
             left_out = "" if devices else ", device nodes are left out"
             session.output.note(f"without root all files become yours{left_out}")
-        begun_s = time.monotonic()
-        unpacked = _unpack(session, opened, image, settings)
-        elapsed_s = time.monotonic() - begun_s
+        with session.store(create=True) as store:
+            unpacked, elapsed_s = unpack_with_progress(
+                session.output, store, opened, image, settings
+            )
     if not session.output.is_quiet:
         tell_warnings(image, unpacked)
     if times or ctx.find_root().params.get("verbose"):
@@ -139,17 +134,3 @@ def unpack(
         session.output.document(unpacked_shape(image, unpacked))
     else:
         session.output.line(unpacked.name)
-
-
-def _unpack(
-    session: Session, source: ImageSource, image: Image, settings: UnpackSettings
-) -> Unpacked:
-    stop = Stop()
-    with (
-        session.store(create=True) as store,
-        progress_of(session.output, image) as observer,
-    ):
-        return in_order(
-            lambda: unpack_image(store, source, image, settings, observer, stop),
-            stop.ask,
-        )

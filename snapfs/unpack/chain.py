@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from snapfs.closing import Closing
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.lower_needs import LowerNeeds
 from snapfs.layer.lower_settle import implied_attributes, settle_with_lower
@@ -14,7 +13,7 @@ from snapfs.layer.lower_settle import implied_attributes, settle_with_lower
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Chain:
+class Chain(Closing):
     """The content of the layers below the next one; closes them at the end.
 
     Below a layer with an opaque root nothing counts, and nothing is kept open.
@@ -70,19 +69,6 @@ class Chain:
         """Let go of all layers; it may be called twice."""
         while self._layers:
             os.close(self._layers.pop()[1])
-
-    def __enter__(self) -> Self:
-        """Return the chain itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of all layers."""
-        self.close()
 
     def _placed(self, key: str, needs: LowerNeeds) -> str:
         """Return a key that tells the lowest layer from others, if it matters."""

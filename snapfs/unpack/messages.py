@@ -6,12 +6,17 @@ names were inherited. Reports go to its standard output; the last one ends it.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
+from snapfs import errors
+from snapfs.errors import SnapfsError
 from snapfs.layer.limits import Limits, Policy
 from snapfs.layer.lower_needs import LowerNeeds
+from snapfs.layer.marks_removal import LayerMarks
+
+NO_MARKS: Final = LayerMarks()
 
 
 class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,12 +29,13 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
         end: Where they end, in a file; what they should be is ``size_bytes`` long.
         size_bytes: How many there are; more or fewer are an error.
         digest: Of the stored bytes.
-        diff_id: Of the plain tar.
+        diff_id: Of the plain tar; "" where nobody knows it before.
         directory: A descriptor of the empty directory to fill.
         is_lowest: There is no layer below, so that nothing is hidden.
         xattr_prefix: Of overlayfs's marks, as the store has it.
         cache: The directory that the layer's index is kept in; "" to keep none.
         memory_bytes: That the process may take; 0 for any.
+        lists_marks: ``Applied.marks`` are wanted.
     """
 
     label: str
@@ -46,6 +52,7 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     limits: Limits
     policy: Policy
+    lists_marks: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
@@ -88,6 +95,7 @@ class Applied(msgspec.Struct, frozen=True, tag="applied"):
     """A layer that is complete on disk, but for what lower layers decide.
 
     Attributes:
+        diff_id: Of the plain tar, as it was found.
         plain_bytes: Of the plain tar.
         entries: In the tar.
         size_bytes: That the content occupies.
@@ -95,8 +103,10 @@ class Applied(msgspec.Struct, frozen=True, tag="applied"):
         needs: What lower layers decide, for the pipeline to settle.
         warnings: What a user should know, a line each.
         times: Where the time went.
+        marks: Where overlayfs's marks are, if the job asks for that.
     """
 
+    diff_id: str
     plain_bytes: int
     entries: int
     size_bytes: int
@@ -104,6 +114,7 @@ class Applied(msgspec.Struct, frozen=True, tag="applied"):
     needs: LowerNeeds
     warnings: tuple[str, ...]
     times: StageTimes
+    marks: LayerMarks = NO_MARKS
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -119,3 +130,10 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Report: TypeAlias = Progress | Applied | Failed
+
+
+def error_of(failed: Failed) -> SnapfsError:
+    """Return the error that a worker reported, of its class."""
+    error_class = getattr(errors, failed.kind, SnapfsError)
+    assert issubclass(error_class, SnapfsError)
+    return error_class(failed.message)

@@ -14,8 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from snapfs.errors import SnapfsError
+from snapfs.image.layer_blobs import open_layer
 from snapfs.image.resolve import ImageLayer
-from snapfs.image.source import ImageSource
+from snapfs.image.source import ImageSource, Interruptible
 from snapfs.layer.dirindex_build import write_dirindex
 from snapfs.layer.dirindex_format import GENERATION
 from snapfs.layer.form import OverlayForm
@@ -23,6 +24,7 @@ from snapfs.layer.index_cache import IndexCache
 from snapfs.model import SnapshotDetails, Usage
 from snapfs.overlay_format import XattrPrefix
 from snapfs.snapshotter import Store
+from snapfs.stopping import Stop
 from snapfs.unpack.chain import Chain
 from snapfs.unpack.messages import Applied, LayerJob, Progress
 from snapfs.unpack.processes import LayerProcess
@@ -30,7 +32,6 @@ from snapfs.unpack.results import UnpackedLayer
 from snapfs.unpack.settings import UnpackObserver, UnpackSettings
 from snapfs.unpack.sharing import CONTENT_LABEL, SharedLayers, content_key
 from snapfs.unpack.staging import StagedLayers
-from snapfs.unpack.stopping import Stop
 
 
 @dataclass(slots=True)
@@ -88,6 +89,8 @@ class LayerPipeline:
         def end_all() -> None:
             for item in work:
                 item.process.stop()
+            if isinstance(self._source, Interruptible):
+                self._source.interrupt()
 
         with (
             self._stop.calling(end_all),
@@ -165,7 +168,7 @@ class LayerPipeline:
         with contextlib.ExitStack() as held:
             directory = staged[item.index].make_fs()
             held.callback(os.close, directory)
-            blob = self._source.open_blob(layer.descriptor)
+            blob = open_layer(self._source, layer.descriptor)
             held.callback(blob.close)
             job = LayerJob(
                 label=self._label(layer),

@@ -7,26 +7,30 @@ work, so that two cores are busy with one layer.
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from snapfs.closing import Closing
 from snapfs.compression import Background, open_plain
-from snapfs.digest import Digest
+from snapfs.digest import Digest, Hasher
 from snapfs.errors import DigestMismatchError, UnsafeLayerError
 from snapfs.image.descriptor import Descriptor
 from snapfs.image.source import BlobReader
 from snapfs.image.verified import VerifiedReader
 from snapfs.layer.limits import Limits
 
+# Of a diff ID that nobody has told us: what image configs have everywhere.
+_ALGORITHM: Final = "sha256"
+
 # Blocks of a mebibyte at most: enough that no stage waits for one large file, and few
 # enough to be little memory.
 _AHEAD: Final = 16
 
 
-class PlainStream:
+class PlainStream(Closing):
     """The plain tar of one layer; a context manager that ends its threads.
 
     Attributes:
@@ -38,7 +42,7 @@ class PlainStream:
         self,
         blob: BlobReader,
         descriptor: Descriptor,
-        diff_id: Digest,
+        diff_id: Digest | None,
         limits: Limits,
         where: str,
     ) -> None:
@@ -49,7 +53,7 @@ class PlainStream:
         self.inflate_s = 0.0
         self._plain = open_plain(self, zstd_window_bytes=limits.zstd_window_bytes)
         self._diff_id = diff_id
-        self._hashing = _Hashing(diff_id)
+        self._hashing = _Hashing(diff_id.hasher() if diff_id else hashlib.sha256())
         self._ahead = Background(self._inflate, _AHEAD)
 
     def read(self, size_bytes: int, /) -> bytes:
@@ -82,32 +86,25 @@ class PlainStream:
         """Time spent hashing plain bytes; final after :meth:`verify`."""
         return self._hashing.busy_s
 
-    def verify(self) -> None:
-        """Check the whole stream, which was read to its end.
+    def verify(self) -> Digest:
+        """Check the whole stream, which was read to its end; return its diff ID.
 
         Raises:
             DigestMismatchError: The plain tar is not the one of the diff ID.
             DataLossError: The blob has more than its compressed content.
         """
         self._blob.finish()
-        found = self._hashing.finish()
-        if found != self._diff_id.hex:
+        wanted = self._diff_id
+        algorithm = wanted.algorithm if wanted else _ALGORITHM
+        found = Digest(f"{algorithm}:{self._hashing.finish()}")
+        if wanted is not None and found != wanted:
             raise DigestMismatchError(
-                f"{self._where}: the plain tar has the diff ID"
-                f" {self._diff_id.algorithm}:{found}; the image's config promises"
-                f" {self._diff_id}"
+                f"{self._where}: the plain tar has the diff ID {found}; the image's"
+                f" config promises {wanted}"
             )
+        return found
 
-    def __enter__(self) -> Self:
-        """Return the stream itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End the threads and close the blob."""
         self._ahead.close()
         self._hashing.close()
@@ -135,10 +132,10 @@ class PlainStream:
 class _Hashing:
     """A thread that hashes blocks."""
 
-    def __init__(self, diff_id: Digest) -> None:
+    def __init__(self, hasher: Hasher) -> None:
         self.busy_s = 0.0
         self._blocks: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
-        self._hasher = diff_id.hasher()
+        self._hasher = hasher
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
         self._thread.start()
 

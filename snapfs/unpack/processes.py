@@ -14,9 +14,15 @@ import msgspec
 from snapfs.errors import SnapfsError, UnavailableError
 from snapfs.image.files import RangeReader
 from snapfs.image.source import BlobReader
-from snapfs.unpack.messages import Applied, Failed, LayerJob, Progress, Report
+from snapfs.unpack.messages import (
+    Applied,
+    Failed,
+    LayerJob,
+    Progress,
+    Report,
+    error_of,
+)
 from snapfs.unpack.pipe import pump, wide_pipe
-from snapfs.unpack.worker import error_of
 
 _reports = msgspec.json.Decoder(Report)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
+from snapfs.closing import Closing
 from snapfs.snapshotter import Store
 from snapfs.state import StatePaths
 from snapfs.state.staged import StagedDirectory
 from snapfs.worker.removal import remove_trees
 
 
-class StagedLayers:
+class StagedLayers(Closing):
     """Directories under ``staging``; a context manager that leaves none behind.
 
     Raises:
@@ -47,16 +45,3 @@ class StagedLayers:
             # What could not be removed is garbage from here on, for the owner.
             for directory in self._directories:
                 directory.release()
-
-    def __enter__(self) -> Self:
-        """Return the object itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove what was not published."""
-        self.close()

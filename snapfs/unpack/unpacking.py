@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snapfs.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from snapfs.image.config_labels import config_labels
 from snapfs.image.resolve import Image
 from snapfs.image.source import ImageSource
 from snapfs.layer.limits import Policy
-from snapfs.model import NewLayer
+from snapfs.model import Durability, NewLayer
 from snapfs.snapshotter import Store
+from snapfs.stopping import Stop
+from snapfs.unpack.labels import COMMAND_LABEL
 from snapfs.unpack.pipeline import LayerPipeline
 from snapfs.unpack.plan import UnpackPlan, plan_unpack
 from snapfs.unpack.results import Unpacked, UnpackedLayer
@@ -22,9 +26,10 @@ from snapfs.unpack.sharing import (
     policy_key,
 )
 from snapfs.unpack.staging import StagedLayers
-from snapfs.unpack.stopping import Stop
+from snapfs.unpack.write_back import WriteBack
 
 IMAGE_LABEL = "snapfs.io/image"
+_LABEL_BYTES = 2048
 
 
 def unpack_image(
@@ -49,7 +54,7 @@ def unpack_image(
     if not image.layers:
         raise InvalidArgumentError(f"{source.name}: the image has no layers")
     unpacking = _Unpacking(
-        store, source, settings, observer or NoObserver(), stop or Stop()
+        store, source, image, settings, observer or NoObserver(), stop or Stop()
     )
     while True:
         plan = plan_unpack(store, image, settings.policy)
@@ -74,12 +79,14 @@ class _Unpacking:
         self,
         store: Store,
         source: ImageSource,
+        image: Image,
         settings: UnpackSettings,
         observer: UnpackObserver,
         stop: Stop,
     ) -> None:
         self._store = store
         self._source = source
+        self._whole = config_labels(image.config_content)
         self._settings = settings
         self._observer = observer
         self._stop = stop
@@ -95,25 +102,41 @@ class _Unpacking:
         pipeline = LayerPipeline(
             store, self._source, self._settings, self._observer, self._stop
         )
-        with StagedLayers(store, len(plan.missing) + bool(name)) as staged:
+        must_sync = self._settings.durability is not Durability.NONE
+        with (
+            StagedLayers(store, len(plan.missing) + bool(name)) as staged,
+            WriteBack(store.status().root)
+            if must_sync and plan.missing
+            else contextlib.nullcontext() as write_back,
+        ):
             made = pipeline.run(plan.base, plan.missing, staged)
-            layers = _new_layers(plan.base, made, staged, self._settings.policy)
+            layers = _new_layers(
+                plan.base, made, staged, self._settings.policy, self._whole
+            )
             if name:
                 top = layers[-1] if layers else None
                 number = staged[len(layers)].snapshot_id
-                named = _named(store, name, number, plan.base, top, self._source.name)
+                labels = {IMAGE_LABEL: self._source.name, **self._whole}
+                named = _named(store, name, number, plan.base, top, labels)
                 layers.append(named)
             self._stop.check()
             self._observer.publishing()
             begun_s = time.perf_counter()
+            if write_back is not None:
+                write_back.finish()
             store.publish(layers, self._settings.durability)
             self.publish_s = time.perf_counter() - begun_s
         return made
 
 
 def _new_layers(
-    base: str, made: Sequence[UnpackedLayer], staged: StagedLayers, policy: Policy
+    base: str,
+    made: Sequence[UnpackedLayer],
+    staged: StagedLayers,
+    policy: Policy,
+    whole: Mapping[str, str],
 ) -> list[NewLayer]:
+    """Return the snapshots of the layers; the last one shows the whole image."""
     layers: list[NewLayer] = []
     parent = base
     for index, unpacked in enumerate(made):
@@ -121,6 +144,10 @@ def _new_layers(
             DIFF_ID_LABEL: str(unpacked.layer.diff_id),
             POLICY_LABEL: policy_key(policy),
         }
+        if unpacked is made[-1]:
+            labels.update(whole)
+        if command := _label(unpacked.layer.command):
+            labels[COMMAND_LABEL] = command
         if unpacked.content_key:
             labels[CONTENT_LABEL] = unpacked.content_key
         layers.append(
@@ -139,14 +166,23 @@ def _new_layers(
     return layers
 
 
+def _label(command: str) -> str:
+    """Return as much of a command as goes into a label."""
+    return command.encode()[:_LABEL_BYTES].decode(errors="ignore")
+
+
 def _named(
-    store: Store, name: str, number: int, base: str, top: NewLayer | None, image: str
+    store: Store,
+    name: str,
+    number: int,
+    base: str,
+    top: NewLayer | None,
+    labels: Mapping[str, str],
 ) -> NewLayer:
     """Return the snapshot that shows the whole image under the user's name.
 
     It has the content and the parent of the image's top layer.
     """
-    labels = {IMAGE_LABEL: image}
     if top is not None:
         parent, shares, root_opaque = top.parent, top.name, top.root_opaque
     else:

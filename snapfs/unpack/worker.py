@@ -16,7 +16,6 @@ from typing import Final
 
 import msgspec
 
-from snapfs import errors
 from snapfs.digest import Digest
 from snapfs.errors import SnapfsError
 from snapfs.image.descriptor import Descriptor
@@ -26,11 +25,13 @@ from snapfs.layer.apply import apply_layer
 from snapfs.layer.form import working_form
 from snapfs.layer.index_cache import IndexCache
 from snapfs.layer.lower_settle import lower_needs
+from snapfs.layer.marks_removal import layer_marks
 from snapfs.layer.tree import LayerTree
 from snapfs.overlay_format import XattrPrefix
 from snapfs.syscalls import keep_freed_memory
 from snapfs.tar.reader import TarReader
 from snapfs.unpack.messages import (
+    NO_MARKS,
     Applied,
     Failed,
     LayerJob,
@@ -64,7 +65,7 @@ def main() -> int:
     if job.cache:
         # The layer is complete without it: the pipeline goes on meanwhile.
         with contextlib.suppress(OSError, MemoryError):
-            IndexCache(job.cache).save(Digest(job.diff_id), tree.index())
+            IndexCache(job.cache).save(Digest(applied.diff_id), tree.index())
     return 0
 
 
@@ -76,7 +77,7 @@ def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
     """
     # Every mode is set as the layer says, without a system call of its own.
     os.umask(0)
-    diff_id = Digest(job.diff_id)
+    diff_id = Digest(job.diff_id) if job.diff_id else None
     begun = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_THREAD)
     descriptor = Descriptor("", Digest(job.digest), job.size_bytes)
@@ -95,10 +96,11 @@ def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
             ticker.tick,
             is_lowest=job.is_lowest,
         )
-        stream.verify()
+        found = stream.verify()
     after = resource.getrusage(resource.RUSAGE_THREAD)
     total_s = time.perf_counter() - begun
     report = Applied(
+        diff_id=str(found),
         plain_bytes=applied.plain_bytes,
         entries=applied.entries,
         size_bytes=applied.usage.size_bytes,
@@ -113,6 +115,7 @@ def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
             write_s=after.ru_stime - before.ru_stime,
             total_s=total_s,
         ),
+        marks=layer_marks(applied.tree) if job.lists_marks else NO_MARKS,
     )
     return report, applied.tree
 
@@ -154,10 +157,3 @@ def _failure(job: LayerJob, error: Exception) -> Failed:
     if job.label not in text:
         text = f"{job.label}: {text}"
     return Failed(kind, text)
-
-
-def error_of(failed: Failed) -> SnapfsError:
-    """Return the error that a worker reported, of its class."""
-    error_class = getattr(errors, failed.kind, SnapfsError)
-    assert issubclass(error_class, SnapfsError)
-    return error_class(failed.message)

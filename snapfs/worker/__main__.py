@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 from typing import Any, Final
 
-from snapfs.syscalls import IOPRIO_CLASS_IDLE, set_io_priority
 from snapfs.worker.measuring import measure_tree
+from snapfs.worker.priority import give_way
 from snapfs.worker.removal import Removal, remove_trees
-
-_NICE: Final = 19
 
 
 def _answer(line: str) -> dict[str, object]:
@@ -51,8 +48,7 @@ _OPERATIONS: Final = {"measure": _measure, "remove": _remove}
 
 def main() -> None:
     """Answer one request a line, at the lowest priority."""
-    os.nice(_NICE)
-    set_io_priority(IOPRIO_CLASS_IDLE)
+    give_way()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_answer(line)) + "\n")
         sys.stdout.flush()

@@ -1,47 +1,37 @@
-"""``snapfs unpack`` as a process: images in every form, accidents, interrupts."""
+"""``snapfs unpack`` as a process: images in every form, and what it prints."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import lzma
 import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from snapfs import mountinfo
-from snapfs.cli.exit_codes import ExitCode
 from snapfs.kernel_overlay.mounting import unmount
 from support.applied_layers import directory, entry, tar_of
-from support.command import DEFAULT_SIGINT, Command, serving
-from support.disks import small_disk
+from support.command import Command
 from support.image_files import (
-    Files,
-    as_json,
-    blob_path,
     classic_files,
     digest,
     layout_files,
-    load,
-    plain,
     pure_layout_files,
     small_layers,
     write_directory,
     write_tar,
 )
 from support.images import chain_ids, image_layers
-from support.sandbox import REPOSITORY, wait_until
+from support.sandbox import REPOSITORY
 from support.trees import differences
-from support.unpack_images import layout_of, staged_names, workers_of
+from support.unpack_images import layout_of
 from support.unprivileged import as_nobody
 
 
@@ -52,17 +42,6 @@ def target(tmp_path: Path) -> Iterator[Path]:
     yield place
     for mounted in reversed(mountinfo.mounts_below(str(tmp_path))):
         unmount(mounted.target, lazy=True)
-
-
-def is_untouched(command: Command) -> bool:
-    """Whether the store, if there is one, holds nothing at all."""
-    if not command.root.exists():
-        return True
-    return (
-        command.ok("ls", "--json") == ""
-        and staged_names(command.root) == []
-        and command.ok("check", "--json") == ""
-    )
 
 
 def write_oci(place: Path) -> str:
@@ -162,174 +141,6 @@ def apply_whiteouts(tree: Path, layer: Path) -> None:
                 hidden.unlink(missing_ok=True)
 
 
-def break_blob(files: Files, change: Callable[[bytes], bytes | None]) -> None:
-    """Change the stored bytes of the top layer; None removes them."""
-    path = blob_path(small_layers()[1].blob)
-    changed = change(files[path])
-    if changed is None:
-        del files[path]
-    else:
-        files[path] = changed
-
-
-def change_documents(
-    files: Files,
-    manifest_change: Callable[[Any], None],
-    config_change: Callable[[Any], None] = lambda config: None,
-) -> None:
-    """Rewrite the manifest and the config, and all that names them."""
-    index: Any = load(files["index.json"])
-    manifest_path = "blobs/" + index["manifests"][0]["digest"].replace(":", "/")
-    manifest: Any = load(files.pop(manifest_path))
-    config_path = "blobs/" + manifest["config"]["digest"].replace(":", "/")
-    config: Any = load(files.pop(config_path))
-    config_change(config)
-    manifest_change(manifest)
-    for document, owner in ((config, manifest["config"]), (manifest, None)):
-        content = as_json(document)
-        files[blob_path(content)] = content
-        named = index["manifests"][0] if owner is None else owner
-        named["digest"], named["size"] = digest(content), len(content)
-    files["index.json"] = as_json(index)
-
-
-def store_layer(files: Files, blob: bytes) -> None:
-    """Make ``blob`` the stored form of the top layer."""
-
-    def change(manifest: Any) -> None:  # noqa: ANN401 - JSON
-        manifest["layers"][1].update(digest=digest(blob), size=len(blob))
-
-    files[blob_path(blob)] = blob
-    change_documents(files, change)
-
-
-def media_type(word: str) -> Callable[[Files], None]:
-    def change(manifest: Any) -> None:  # noqa: ANN401 - JSON
-        manifest["layers"][1]["mediaType"] = word
-
-    return lambda files: change_documents(files, change)
-
-
-def foreign(files: Files) -> None:
-    break_blob(files, lambda blob: None)
-    media_type("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")(files)
-
-
-def drop_diff_id(files: Files) -> None:
-    change_documents(
-        files, lambda manifest: None, lambda config: config["rootfs"]["diff_ids"].pop()
-    )
-
-
-def wrong_diff_id(files: Files) -> None:
-    def change(config: Any) -> None:  # noqa: ANN401 - JSON
-        config["rootfs"]["diff_ids"][1] = digest(b"something else")
-
-    change_documents(files, lambda manifest: None, change)
-
-
-BROKEN: dict[str, tuple[Callable[[Files], None], ExitCode, str]] = {
-    "missing blob": (
-        lambda files: break_blob(files, lambda blob: None),
-        ExitCode.NOT_FOUND,
-        "is missing",
-    ),
-    "wrong digest": (
-        lambda files: break_blob(files, lambda blob: blob[:-1] + b"x"),
-        ExitCode.DATA_LOSS,
-        "",
-    ),
-    "short blob": (
-        lambda files: break_blob(files, lambda blob: blob[:-1]),
-        ExitCode.DATA_LOSS,
-        "",
-    ),
-    "wrong diff ID": (wrong_diff_id, ExitCode.DATA_LOSS, "diff ID"),
-    "layer count": (drop_diff_id, ExitCode.DATA_LOSS, "2 layers"),
-    "unknown compression": (
-        lambda files: store_layer(files, lzma.compress(plain(small_layers()[1]))),
-        ExitCode.UNAVAILABLE,
-        "xz",
-    ),
-    "cut off inside": (
-        lambda files: store_layer(files, small_layers()[1].blob[:-20]),
-        ExitCode.DATA_LOSS,
-        "",
-    ),
-    "encrypted layer": (
-        media_type("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"),
-        ExitCode.USAGE,
-        "is encrypted",
-    ),
-    "foreign layer": (foreign, ExitCode.NOT_FOUND, "is missing"),
-}
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_image_is_one_line_and_leaves_nothing(
-    command: Command, tmp_path: Path, what: str
-) -> None:
-    damage, code, words = BROKEN[what]
-    files = pure_layout_files(tmp_path)
-    damage(files)
-    layout = write_directory(tmp_path / "image", files)
-
-    done = command("unpack", f"oci:{layout}")
-
-    assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert str(layout) in done.stderr
-    assert words in done.stderr
-    assert is_untouched(command)
-
-
-def test_an_archive_that_is_cut_off_is_refused(
-    command: Command, tmp_path: Path, archive: Path
-) -> None:
-    cut = tmp_path / "cut.tar"
-    cut.write_bytes(archive.read_bytes()[:1_000_000])
-
-    done = command("unpack", f"docker-archive:{cut}")
-
-    assert (done.returncode, done.stdout) == (ExitCode.DATA_LOSS, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert not command.root.exists()
-
-
-@pytest.mark.parametrize(
-    ("source", "code", "words"),
-    [
-        pytest.param("dir:.", 2, "nothing to unpack", id="directory"),
-        pytest.param("layers:/usr:/etc", 2, "nothing to unpack", id="layers"),
-        pytest.param("snapshot:work", 2, "nothing to unpack", id="snapshot"),
-        pytest.param("work", 2, "nothing to unpack", id="key"),
-        pytest.param("wrk", 2, "did you mean work", id="near a key"),
-        pytest.param("oic:x", 2, "did you mean", id="near a scheme"),
-        pytest.param("oci:/nowhere", 3, "/nowhere", id="no layout"),
-        pytest.param("./nowhere", 3, "./nowhere", id="no path"),
-    ],
-)
-def test_what_is_no_image_is_one_line(
-    command: Command, source: str, code: int, words: str
-) -> None:
-    command.ok("prepare", "work")
-
-    done = command("unpack", source)
-
-    assert (done.returncode, done.stdout) == (code, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert words in done.stderr
-
-
-def test_another_platform_lists_those_that_there_are(
-    command: Command, archive: Path
-) -> None:
-    done = command("unpack", archive, "--platform", "linux/s390x")
-
-    assert done.returncode == ExitCode.NOT_FOUND
-    assert "it has: linux/" in done.stderr
-
-
 def test_json_tells_of_each_layer(command: Command, archive: Path) -> None:
     first = json.loads(command.ok("unpack", "--json", archive))
     second = json.loads(command.ok("--json", "unpack", archive))
@@ -414,163 +225,40 @@ def test_without_root_files_are_the_users_and_devices_left_out(
     assert (content / "a/b").stat().st_uid != 7
 
 
-@pytest.mark.root
-def test_a_store_of_another_user_is_refused(
-    open_directory: Path, tmp_path: Path
-) -> None:
-    layout = layout_of(open_directory / "image", [entry("a")])
-    for path in (layout, *layout.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    owner = Command(open_directory / "root")
-    owner.ok("prepare", "work")
-
-    done = as_nobody(open_directory / "root")("unpack", f"oci:{layout}")
-
-    assert (done.returncode, done.stdout) == (ExitCode.FAILED, "")
-    assert len(done.stderr.splitlines()) <= 2
-    assert staged_names(owner.root) == []
-
-
-@pytest.mark.root
-def test_a_disk_that_becomes_full_leaves_nothing(tmp_path: Path) -> None:
-    big = [entry(f"{n}", os.urandom(1 << 20)) for n in range(6)]
-    layout = layout_of(tmp_path / "image", [entry("a")], big)
-    with small_disk(tmp_path / "disk") as disk:
-        command = Command(disk / "root")
-
-        done = command("unpack", f"oci:{layout}")
-
-        assert (done.returncode, done.stdout) == (ExitCode.FAILED, "")
-        assert "no space left" in done.stderr.lower()
-        assert len(done.stderr.splitlines()) == 1
-        assert is_untouched(command)
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> str:
-    """An image that takes long enough to be caught in the middle."""
-    many = [entry(f"{n:06}") for n in range(30_000)]
-    return f"oci:{layout_of(tmp_path / 'slow', [entry('a')], many)}"
-
-
-def start(command: Command, source: str) -> subprocess.Popen[str]:
-    """Start an unpack; return when it writes files."""
-    process = subprocess.Popen(
-        [*DEFAULT_SIGINT, *command.words, "unpack", source],
-        env=command.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-    def is_writing() -> bool:
-        assert process.poll() is None, process.communicate()
-        return any(
-            os.path.exists(name) for name in command.root.glob("staging/*/fs/000100")
-        )
-
-    wait_until(is_writing, "the unpack writes files")
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_in_the_middle_leaves_nothing(
-    command: Command, slow: str, number: signal.Signals
-) -> None:
-    with start(command, slow) as process:
-        workers = workers_of(process.pid)
-        for _ in range(3):  # people are impatient
-            process.send_signal(number)
-        out, err = process.communicate()
-
-    assert (process.returncode, out, err) == (130, "", "snapfs: interrupted\n")
-    assert not any(worker.is_running() for worker in workers)
-    assert is_untouched(command)
-
-
-def test_a_kill_in_the_middle_leaves_nothing_that_cleanup_does_not_reclaim(
-    command: Command, slow: str
-) -> None:
-    with start(command, slow) as process:
-        workers = workers_of(process.pid)
-        process.kill()
-        process.communicate()
-    wait_until(lambda: not any(w.is_running() for w in workers), "the workers end")
-
-    command.ok("cleanup")
-
-    assert is_untouched(command)
-    command.ok("unpack", slow)
-
-
-@pytest.mark.root
-def test_a_served_store_takes_images(command: Command, archive: Path) -> None:
-    with serving(command):
-        printed = command.ok("unpack", archive, "--name", "app")
-        listed = command.ok("ls", "--json").splitlines()
-        assert command.ok("check", "--json") == ""
-
-    assert printed == "app\n"
-    assert len(listed) == 4
-
-
-@pytest.mark.root
-def test_the_service_may_restart_while_an_image_is_unpacked(
-    command: Command, slow: str
-) -> None:
-    with serving(command):
-        process = start(command, slow)
-    with process, serving(command):
-        out, err = process.communicate()
-
-        assert process.returncode == 0, err
-        assert json.loads(command.ok("info", out.strip(), "--json"))
-        assert command.ok("check", "--json") == ""
-
-
-@pytest.mark.root
-def test_two_commands_unpack_one_image_at_once(command: Command, archive: Path) -> None:
-    words = [*command.words, "-q", "unpack", str(archive)]
-    with serving(command):
-        both = [
-            subprocess.Popen(
-                words, env=command.environment, stdout=subprocess.PIPE, text=True
-            )
-            for _ in range(2)
-        ]
-        printed = [process.communicate()[0] for process in both]
-
-    assert [process.returncode for process in both] == [0, 0]
-    assert set(printed) == {f"{chain_ids(image_layers())[-1]}\n"}
-    assert is_whole(command)
-
-
-def is_whole(command: Command) -> bool:
-    return command.ok("check", "--json") == "" and staged_names(command.root) == []
-
-
-@pytest.mark.root
-def test_help_loads_nothing_of_it() -> None:
+def modules_of(command: Command, *words: str) -> set[str]:
+    """Return the modules that a command loads."""
     done = subprocess.run(
-        [
-            *Command(Path("/none")).words[:1],
-            "-X",
-            "importtime",
-            "-m",
-            "snapfs",
-            "--help",
-        ],
+        [command.words[0], "-X", "importtime", *command.words[1:], *words],
+        env=command.environment,
         capture_output=True,
         text=True,
         check=True,
     )
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+def is_any_of(module: str, *packages: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
+
+
+def test_help_loads_nothing_of_it(command: Command) -> None:
+    loaded = modules_of(command, "--help")
+
     assert "click" in loaded
-    assert not any(
-        name.startswith(("snapfs.unpack", "snapfs.image", "snapfs.cli.unpack", "rich"))
-        for name in loaded
-    )
+    ours = ("snapfs.unpack", "snapfs.image", "snapfs.cli.unpack", "rich")
+    assert not any(is_any_of(module, *ours) for module in loaded)
+
+
+def test_an_image_in_a_layout_loads_no_network_and_no_other_form(
+    command: Command, tmp_path: Path
+) -> None:
+    loaded = modules_of(command, "unpack", write_oci(tmp_path / "image"))
+
+    assert "snapfs.image.layout" in loaded
+    others = ("docker_archive", "archive_index", "plain_tar", "registry.client")
+    never = ("urllib3", "http", "ssl", "hpack", "google", "zstandard", "lz4.frame")
+    unwanted = (*never, *(f"snapfs.image.{name}" for name in others))
+    assert not [module for module in loaded if is_any_of(module, *unwanted)]
 
 
 def test_the_readme_shows_what_it_prints(

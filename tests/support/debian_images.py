@@ -10,6 +10,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Final
 
 from demo.make_image import base_layer
 from support.applied_layers import directory, entry
-from support.layouts import LayoutWriter
+from support.layouts import LayoutWriter, Packing
 from support.sandbox import REPOSITORY
 from support.tar_stream import tar_stream
 
@@ -27,6 +28,10 @@ _CACHE: Final = REPOSITORY / ".cache/images"
 # a capability (ping).
 _PACKAGES: Final = ("perl", "perl-base", "git", "iputils-ping", "cpp-12", "python3.11")
 _MERGED: Final = ("bin", "lib", "lib64", "sbin")  # symlinks into usr since Debian 12
+# With its dependencies beyond what _WITH_PIP has.
+_INSTALLED_LATER: Final = ("tree", "less", "file", "libmagic1", "libmagic-mgc")
+_WITH_PIP: Final = ("python3", "python3-pip")
+_WHEEL: Final = "pygments"
 _TAR: Final = (
     *("tar", "--create", "--format=pax", "--numeric-owner", "--sort=name", "--xattrs"),
     *("--xattrs-include=security.capability", "--pax-option=delete=atime,delete=ctime"),
@@ -72,6 +77,35 @@ def add_debian_layers(writer: LayoutWriter) -> None:
         )
 
 
+def write_installing_image(path: Path, name: str) -> LayoutWriter | None:
+    """Write a Debian with apt and pip, and packages to install in ``/packages``.
+
+    None without a mirror.
+    """
+    base = _cached("debian-pip.tar", _make_base_with_pip)
+    packages = _cached("packages.tar", _make_uninstalled)
+    if base is None or packages is None:
+        return None
+    writer = LayoutWriter(path, name)
+    writer.add_tar(base, Packing.NONE)
+    writer.add_tar(packages, Packing.NONE)
+    return writer
+
+
+def _make_base_with_pip(tar: Path) -> None:
+    _bootstrap(tar, f"--include={','.join(_WITH_PIP)}")
+
+
+def _make_uninstalled(tar: Path) -> None:
+    folder = tar.parent / "packages"
+    folder.mkdir()
+    words = ("apt-get", "-qq", "download", *_INSTALLED_LATER)
+    subprocess.run(words, cwd=folder, check=True)
+    pip = (sys.executable, "-m", "pip", "--quiet", "download", "--no-deps", _WHEEL)
+    subprocess.run(pip, cwd=folder, check=True)
+    _pack(folder, tar, "packages")
+
+
 def _cached(name: str, make: Callable[[Path], None]) -> Path | None:
     """Return a file of the cache, made if it is missing; None if that is impossible."""
     path = _CACHE / name
@@ -89,10 +123,14 @@ def _cached(name: str, make: Callable[[Path], None]) -> Path | None:
 
 
 def _make_base(tar: Path) -> None:
+    _bootstrap(tar)
+
+
+def _bootstrap(tar: Path, *options: str) -> None:
     if shutil.which("mmdebstrap") is None or os.geteuid() != 0:
         raise FileNotFoundError("no mmdebstrap, or not root")
     words = ("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root")
-    subprocess.run([*words, "bookworm", tar], check=True)
+    subprocess.run([*words, *options, "bookworm", tar], check=True)
 
 
 def _make_packages(tar: Path) -> None:

@@ -8,9 +8,9 @@ import hashlib
 import os
 import platform
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import zstandard
 
@@ -40,12 +40,15 @@ class LayoutWriter:
     def __init__(self, path: Path, name: str = "snapfs.test/case:latest") -> None:
         self.path = path
         self.name = name
-        self._layers: list[dict[str, object]] = []
+        self._layers: list[dict[str, Any]] = []
         self._diff_ids: list[str] = []
         (path / "blobs/sha256").mkdir(parents=True)
 
     def add_layer(
-        self, pieces: Iterable[bytes], packing: Packing = Packing.GZIP
+        self,
+        pieces: Iterable[bytes],
+        packing: Packing = Packing.GZIP,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Store one more layer, on top of those before, from its plain tar."""
         plain = hashlib.sha256()
@@ -64,8 +67,13 @@ class LayoutWriter:
                 "mediaType": f"application/vnd.oci.image.layer.v1.tar{packing}",
                 "digest": f"sha256:{stored}",
                 "size": size,
+                **({"annotations": annotations} if annotations else {}),
             }
         )
+
+    def claim_diff_id(self, number: int, diff_id: str) -> None:
+        """Have the config say another diff ID of the layer ``number``."""
+        self._diff_ids[number] = diff_id
 
     def add_tar(self, tar: Path, packing: Packing = Packing.GZIP) -> None:
         """Store the tar file ``tar`` as one more layer."""
@@ -112,10 +120,26 @@ class LayoutWriter:
     @property
     def chain_id(self) -> str:
         """The name of the whole chain (OCI image-spec, config.md)."""
-        chain = ""
+        return self.chain_ids[-1]
+
+    @property
+    def chain_ids(self) -> list[str]:
+        """The names of the layers, lowest first."""
+        chain: list[str] = []
         for diff_id in self._diff_ids:
-            chain = digest(f"{chain} {diff_id}".encode()) if chain else diff_id
+            both = f"{chain[-1]} {diff_id}" if chain else ""
+            chain.append(digest(both.encode()) if chain else diff_id)
         return chain
+
+    @property
+    def blobs(self) -> list[str]:
+        """The digests of the stored layers, lowest first."""
+        return [layer["digest"] for layer in self._layers]
+
+    @property
+    def diff_ids(self) -> list[str]:
+        """What the config says of the layers, lowest first."""
+        return list(self._diff_ids)
 
 
 def archive_of(layout: Path) -> Path:

@@ -16,10 +16,10 @@ from snapfs.image.resolve import Image, ImageLayer, open_image
 from snapfs.image.source import BlobReader, ImageSource
 from snapfs.model import Durability
 from snapfs.snapshotter import Store
+from snapfs.stopping import Stop
 from snapfs.unpack.messages import Applied, Progress
 from snapfs.unpack.results import Unpacked
 from snapfs.unpack.settings import UnpackObserver, UnpackSettings
-from snapfs.unpack.stopping import Stop
 from snapfs.unpack.unpacking import unpack_image
 from support.applied_layers import Item, tar_of
 from support.layouts import LayoutWriter, Packing

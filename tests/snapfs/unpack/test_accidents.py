@@ -21,7 +21,7 @@ from snapfs.image.layout import open_layout
 from snapfs.image.resolve import ImageLayer
 from snapfs.layer.limits import Limits
 from snapfs.manager import SnapshotManager
-from snapfs.unpack.stopping import Stop
+from snapfs.stopping import Stop
 from support.applied_layers import directory, entry
 from support.disks import filled, small_disk
 from support.layouts import Packing
