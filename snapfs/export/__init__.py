@@ -1,0 +1,1 @@
+"""From snapshots back to images that other tools load."""
