@@ -15,6 +15,9 @@ from snapfs.errors import (
     UnavailableError,
 )
 
+ADVICE: Final = "restore it from a backup, or run `snapfs check --repair`"
+"""What a message about a damaged database says to do."""
+
 # A constraint that our own rules did not foresee: the database and the index in
 # memory no longer say the same.
 _DAMAGED: Final = frozenset(
@@ -98,18 +101,18 @@ def _refuse_other_files(path: str) -> None:
         raise PermissionDeniedError(f"{path} cannot be read") from error
     except OSError as error:
         raise DataLossError(
-            f"{path} cannot be read ({error.strerror}); restore it from a backup"
+            f"{path} cannot be read ({error.strerror}); {ADVICE}"
         ) from error
     if beginning != _MAGIC:
         what = "damaged" if beginning else "empty"
-        raise DataLossError(f"{path} is {what}; restore it from a backup")
+        raise DataLossError(f"{path} is {what}; {ADVICE}")
 
 
 def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & _PRIMARY_CODE
     if code in _DAMAGED or _UNDECODABLE in str(error):
-        return DataLossError(f"{path} is damaged ({error}); restore it from a backup")
+        return DataLossError(f"{path} is damaged ({error}); {ADVICE}")
     # No space for the shared memory of the WAL: the only failure of its file.
     if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return ResourceExhaustedError(f"no space left for {path}; free some space")

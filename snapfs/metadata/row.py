@@ -58,6 +58,7 @@ def committed_row(
     parent: Row | None,
     now_ns: int,
     durability: Durability,
+    usage: Usage | None = None,
 ) -> Row:
     """Return the row that ``old`` becomes when it is committed as ``name``."""
     return dataclasses.replace(
@@ -73,5 +74,5 @@ def committed_row(
         parent_id=parent.snapshot_id if parent is not None else old.parent_id,
         durability=durability,
         generation=old.generation + 1,
-        usage=None,
+        usage=usage,
     )

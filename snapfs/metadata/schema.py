@@ -6,6 +6,7 @@ import sqlite3
 from typing import Final
 
 from snapfs.errors import DataLossError, FailedPreconditionError
+from snapfs.metadata.database import ADVICE
 
 SCHEMA_VERSION: Final = 1
 
@@ -65,7 +66,7 @@ def verify(connection: sqlite3.Connection, store_id: str, path: str) -> None:
             f" {SCHEMA_VERSION}: use the newer snapfs that made it"
         )
     if version == 0:
-        raise DataLossError(f"{path} is empty; restore it from a backup")
+        raise DataLossError(f"{path} is empty; {ADVICE}")
     found = read_value(connection, "store_id")
     if found != store_id:
         raise DataLossError(
@@ -104,9 +105,7 @@ def read_number(connection: sqlite3.Connection, name: str, path: str) -> int:
     """
     text = read_value(connection, name)
     if not (text.isascii() and text.isdigit()):
-        raise DataLossError(
-            f"{path} is damaged ({name} is {text!r}); restore it from a backup"
-        )
+        raise DataLossError(f"{path} is damaged ({name} is {text!r}); {ADVICE}")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from snapfs.errors import NotFoundError, SnapfsError
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.index import SnapshotIndex
+from snapfs.metadata.log import preallocate_log
 from snapfs.metadata.row import Row
 from snapfs.metadata.rowcodec import (
     INSERT,
@@ -107,6 +108,10 @@ class MetadataStore:
     def find(self, key: str) -> Row | None:
         """Return the row of ``key``, or None."""
         return self._index.by_key(key)
+
+    def find_directory(self, snapshot_id: int) -> Row | None:
+        """Return the row whose directory has this number, or None."""
+        return self._index.by_id(snapshot_id)
 
     def rows(self) -> list[Row]:
         """Return all rows as they are now."""
@@ -230,6 +235,21 @@ class MetadataStore:
             for row in rows:
                 self._index.add(row)
 
+    def adopt(self, rows: Sequence[Row], next_id: int) -> None:
+        """Take in the rows of a store whose database is lost, parents first.
+
+        Into a new database only; numbers below ``next_id`` are never issued.
+        """
+        with self._lock:
+            with database.transaction(self._connection, self._path):
+                self._connection.executemany(INSERT, map(encode_row, rows))
+                schema.write_value(self._connection, "next_id", str(next_id))
+                # Whoever opens it compares every row with the disk.
+                schema.write_value(self._connection, "clean", "0")
+            for row in rows:
+                self._index.add(row)
+            self._next_id = self._reserved_to = next_id
+
     def replace(self, old: Row, new: Row) -> None:
         """Change what a row says; key, parent and kind stay.
 
@@ -277,6 +297,16 @@ class MetadataStore:
             with self._lock:
                 self._set_clean(clean=False)
                 self._is_dirty = True
+
+    def preallocate_log(self) -> None:
+        """Give the log of transactions its final size, on disk, for a service.
+
+        A transaction then writes into blocks that the file has already, so making
+        it durable needs no commit of the filesystem's journal. Without space nothing
+        changes: the log grows as transactions need it.
+        """
+        with self._lock:
+            preallocate_log(f"{self._path}-wal")
 
     def close(self) -> None:
         """Close the database and record that nothing was cut short.
