@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import dataclasses
+from typing import Final, Protocol
 
-from snapfs.model import Mount, Stack
+from snapfs.errors import InvalidArgumentError
+from snapfs.model import Kind, Mount, Stack
+
+EXTRACTION_LABEL: Final = "containerd.io/snapshot.ref"
+"""Set by containerd's unpacker alone: this snapshot is being filled with a layer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing that a host has or lacks, which a driver can make use of.
+
+    Attributes:
+        name: A stable word.
+        available: Whether it can be used, by this process and in this place.
+        evidence: What was tried and seen; the reason where it is not available.
+    """
+
+    name: str
+    available: bool
+    evidence: str
 
 
 class Driver(Protocol):
@@ -43,3 +63,31 @@ class Driver(Protocol):
             ResourceExhaustedError: There are more layers than the kernel takes.
         """
         ...
+
+
+def single_directory(stack: Stack) -> tuple[str, str] | None:
+    """Return the one directory that shows ``stack``, with "ro" or "rw".
+
+    None where it takes a union of several. The cases are those of containerd's
+    overlay snapshotter (``plugins/snapshots/overlay/overlay.go``, ``mounts``).
+
+    Raises:
+        InvalidArgumentError: The stack is not one that is mounted.
+    """
+    _check_shape(stack)
+    if stack.kind is Kind.ACTIVE:
+        return None if stack.lowerdirs else (stack.upperdir, "rw")
+    if len(stack.lowerdirs) > 1:
+        return None
+    return (*stack.lowerdirs, stack.upperdir)[0], "ro"
+
+
+def _check_shape(stack: Stack) -> None:
+    if stack.kind is Kind.COMMITTED:
+        raise InvalidArgumentError("a committed snapshot is mounted through a view")
+    if stack.kind is Kind.ACTIVE and not stack.upperdir:
+        raise InvalidArgumentError("an active snapshot needs an upperdir")
+    if stack.kind is Kind.ACTIVE and stack.lowerdirs and not stack.workdir:
+        raise InvalidArgumentError("an active snapshot with parents needs a workdir")
+    if stack.kind is Kind.VIEW and not stack.lowerdirs and not stack.upperdir:
+        raise InvalidArgumentError("a view needs a directory to show")

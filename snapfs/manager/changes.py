@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.manager.gate import Gate
+from snapfs.manager.noted_usage import NotedUsage
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.reclaim import Reclaimer
 from snapfs.manager.sidecars import sidecar_of
@@ -50,6 +52,7 @@ class SnapshotChanges:
         self._stripes = [threading.Lock() for _ in range(_LOCK_STRIPES)]
         self._ballast = Ballast(parts.paths)
         self.gate = Gate()
+        self.noted_usage = NotedUsage()
 
     def create(
         self,
@@ -73,9 +76,13 @@ class SnapshotChanges:
     ) -> list[Mount]:
         parent_row = self._metadata.check_create(key, parent)
         kept = checked_labels(labels)
+        if EXTRACTION_LABEL in kept:
+            self._parts.space.refuse_unpack(f"snapshot {key!r}")
         fs_owner = mapped_root(kept) or self._owner_of(parent_row)
         self._metadata.mark_dirty()
-        reserved_id = self._directories.take_reserved_id()
+        reserved_id = self._directories.take_reserved_id(
+            kept, with_work=kind is Kind.ACTIVE
+        )
         snapshot_id = reserved_id or self._metadata.allocate_id()
         now_ns = time.time_ns()
         row = Row(
@@ -127,9 +134,11 @@ class SnapshotChanges:
                 parent_row,
                 time.time_ns(),
                 self._parts.durability,
+                self.noted_usage.get(old.snapshot_id),
             )
             with self._recorded(old, new):
                 self._metadata.commit(old, new)
+            self.noted_usage.drop(old.snapshot_id)
 
     def update(self, info: Info, fieldpaths: Sequence[str] = ()) -> Info:
         """Change labels, as the contract says."""
@@ -148,6 +157,21 @@ class SnapshotChanges:
                 self._metadata.replace(old, new)
         return new.info
 
+    def hide_below(self, key: str) -> None:
+        """Have an active snapshot show nothing of what lies below it, for good.
+
+        Its children, too: every reader of a chain stops at it.
+
+        Raises:
+            NotFoundError: There is no snapshot ``key``.
+        """
+        with self._changing(key) as old:
+            new = dataclasses.replace(
+                old, root_opaque=True, generation=old.generation + 1
+            )
+            with self._recorded(old, new):
+                self._metadata.replace(old, new)
+
     def remove(self, key: str, refuse: Callable[[Row], None]) -> None:
         """Remove ``key`` unless ``refuse`` raises for the row that it has then."""
         with self._changing(key) as row:
@@ -161,6 +185,7 @@ class SnapshotChanges:
                         raise
                     _log.warning("the disk is full; removing with the ballast's space")
                     self._remove_row(key)
+                self.noted_usage.drop(row.snapshot_id)
                 self._discard(row)
 
     def remember_usage(self, row: Row, usage: Usage) -> None:
@@ -179,6 +204,7 @@ class SnapshotChanges:
     @contextlib.contextmanager
     def _changing(self, key: str) -> Iterator[Row]:
         """Hold the lock of the snapshot ``key``; yield its row as it is then."""
+        self._directories.note_change()
         with self.gate.open():
             while True:
                 row = self._metadata.get(key)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from snapfs.errors import DataLossError
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
+from snapfs.metadata.database import ADVICE
 from snapfs.model import Finding, Garbage, Kind, Severity
 from snapfs.state.sidecar import read_sidecar
 
@@ -33,7 +34,11 @@ def check_store(
     its row, and says whether the row is still the current one.
     """
     findings = [
-        _error("database", parts.paths.database, f"{text}; restore it from a backup")
+        _error(
+            "database",
+            parts.paths.database,
+            f"{text}; {ADVICE}",
+        )
         for text in parts.metadata.integrity_errors()
     ]
     rows = parts.metadata.rows()

@@ -8,11 +8,17 @@ command line made must therefore not show here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from snapfs.errors import NotFoundError
+from snapfs.differ import Settler
+from snapfs.errors import AlreadyExistsError, NotFoundError
 from snapfs.manager.core import SnapshotManager
+from snapfs.manager.disk_errors import disk_errors
 from snapfs.metadata import Row, parse_filters
 from snapfs.model import NO_LABELS, Info, Kind, Mount, Owner, Usage
+
+TARGET_LABEL: Final = "containerd.io/snapshot.ref"
+"""Under which name containerd will commit what it prepares (docs/snapshotters)."""
 
 
 class ContainerdSnapshotter:
@@ -21,15 +27,37 @@ class ContainerdSnapshotter:
     Keys and names share one space with the command line's: a name that is taken
     there is taken here, but cannot be looked at. containerd's keys begin with a
     namespace and a number, so that this does not happen by chance.
+
+    Args:
+        manager: The store.
+        settler: Finishes layers before they are committed; None where nobody applies
+            them before their parent is known.
+        shares_namespaces: What one of its namespaces has unpacked, others get.
     """
 
-    def __init__(self, manager: SnapshotManager) -> None:
+    def __init__(
+        self,
+        manager: SnapshotManager,
+        settler: Settler | None = None,
+        *,
+        shares_namespaces: bool = False,
+    ) -> None:
         self._manager = manager
+        self._shares_namespaces = shares_namespaces
+        self._settler = settler
 
     def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] = NO_LABELS
     ) -> list[Mount]:
-        """See :meth:`snapfs.snapshotter.Snapshotter.prepare`."""
+        """See :meth:`snapfs.snapshotter.Snapshotter.prepare`.
+
+        Raises:
+            AlreadyExistsError: Also where it is to be filled with an image's layer
+                that another namespace has already: containerd looks for that then, by
+                the label and the parent (``core/metadata/snapshot.go``).
+        """
+        if self._shares_namespaces and TARGET_LABEL in labels:
+            self._refuse_what_is_there(labels[TARGET_LABEL], parent)
         return self._create(Kind.ACTIVE, key, parent, labels)
 
     def view(
@@ -53,6 +81,8 @@ class ContainerdSnapshotter:
         for wanted in filter(None, (key, parent)):
             if self._is_hidden(wanted):
                 raise NotFoundError(f"snapshot {wanted!r} does not exist")
+        if self._settler is not None:
+            self._settle(self._settler, name, key, parent)
         self._manager.changes.commit(name, key, labels, parent)
 
     def remove(self, key: str) -> None:
@@ -95,6 +125,33 @@ class ContainerdSnapshotter:
         if parent and self._is_hidden(parent):
             raise NotFoundError(f"parent snapshot {parent!r} does not exist")
         return self._manager.changes.create(kind, key, parent, labels, Owner.CONTAINERD)
+
+    def _refuse_what_is_there(self, target: str, parent: str) -> None:
+        """Refuse to make a snapshot for ``target`` on ``parent`` if there is one."""
+        for row in self._manager.metadata.rows():
+            info = row.info
+            if (
+                info.kind is Kind.COMMITTED
+                and row.owner is Owner.CONTAINERD
+                and info.labels.get(TARGET_LABEL) == target
+                # With no parent asked for, this is the image's lowest layer, or all
+                # are unpacked at once: then only the lowest one has no parent.
+                and info.parent == parent
+            ):
+                raise AlreadyExistsError(
+                    f"snapshot {target!r} is there already: {info.name!r}"
+                )
+
+    def _settle(self, settler: Settler, name: str, key: str, parent: str) -> None:
+        """Finish the layer in ``key``, unless its commit is refused anyway."""
+        row, _ = self._manager.metadata.check_commit(name, key, parent)
+        if row.info.parent:
+            return  # its layer was applied to that
+        with disk_errors(f"snapshot {key!r}"):
+            settler.settle(
+                self._manager.details(key),
+                self._manager.details(parent) if parent else None,
+            )
 
     def _get(self, key: str) -> Row:
         if self._is_hidden(key):

@@ -211,6 +211,27 @@ class SnapshotManager:
         """See :meth:`snapfs.snapshotter.LayerStore.publish`."""
         self._publisher.publish(layers, durability)
 
+    def active_in(self, directory: str) -> SnapshotDetails | None:
+        """See :meth:`snapfs.snapshotter.LayerTargets.active_in`."""
+        if os.path.dirname(directory) != self._paths.snapshots:
+            return None
+        number = os.path.basename(directory)
+        if not (number.isascii() and number.isdecimal()):
+            return None
+        row = self._metadata.find_directory(int(number))
+        if row is None or row.kind is not Kind.ACTIVE:
+            return None
+        return views.details(self._parts, row)
+
+    def hide_below(self, key: str) -> None:
+        """See :meth:`snapfs.snapshotter.LayerTargets.hide_below`."""
+        self._changes.hide_below(key)
+
+    def note_usage(self, target: SnapshotDetails, usage: Usage | None) -> None:
+        """See :meth:`snapfs.snapshotter.LayerTargets.note_usage`."""
+        snapshot_id = int(os.path.basename(target.directory))
+        self._changes.noted_usage.put(snapshot_id, usage)
+
     def finish_reclaim(self) -> None:
         """Wait until what this process removed is reclaimed."""
         self._reclaimer.finish()
@@ -234,6 +255,7 @@ class SnapshotManager:
                 f"snapshot {row.key!r} is committed, not active or view; prepare or"
                 " view a snapshot on it"
             )
+        self._changes.noted_usage.drop(row.snapshot_id)  # they will be written to
         stack = views.stack_of(self._parts, row)
         mounts = self._parts.mounts(row, stack, row.owner)
         if not self._metadata.is_current(row):  # then layers below may be gone too

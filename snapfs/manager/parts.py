@@ -11,6 +11,7 @@ from snapfs.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from snapfs.manager.space import SpaceGuard
 from snapfs.metadata import MetadataStore, Row
 from snapfs.model import Durability, Mount, Owner, Stack
 from snapfs.state import SnapshotDirectories, StatePaths, StoreIdentity
@@ -23,6 +24,7 @@ class ManagerParts:
     Attributes:
         drivers: By the name that is stored with each snapshot.
         driver: The name of the one for new snapshots.
+        min_free_percent: What of the filesystem new layers leave free.
     """
 
     paths: StatePaths
@@ -32,6 +34,12 @@ class ManagerParts:
     drivers: Mapping[str, Driver]
     driver: str
     durability: Durability
+    min_free_percent: int = 0
+
+    @property
+    def space(self) -> SpaceGuard:
+        """What refuses new layers where little space is left."""
+        return SpaceGuard(self.paths.root, self.min_free_percent)
 
     def mounts(self, row: Row, stack: Stack, owner: Owner) -> list[Mount]:
         """Return the mounts of ``stack`` for who will execute them.

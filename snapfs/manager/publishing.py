@@ -42,6 +42,8 @@ class LayerPublisher:
             raise InvalidArgumentError(
                 f"cannot stage {count} layers; at most {_MAX_STAGED} at a time"
             )
+        if count:
+            self._parts.space.refuse_unpack(f"unpacking {count} layers")
         with self._gate.open():
             self._metadata.mark_dirty()
             return [self._metadata.allocate_id() for _ in range(count)]

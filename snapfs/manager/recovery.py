@@ -32,6 +32,7 @@ def recover(parts: ManagerParts) -> None:
     """
     _make_missing_parents(parts)
     _refuse_old_database(parts)
+    parts.directories.attach_images(parts.metadata.is_needed)
     parts.directories.settle_reserve(parts.metadata.is_needed)
     for name in parts.directories.staged():
         path = os.path.join(parts.paths.staging, name)

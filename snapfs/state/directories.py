@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from snapfs.errors import NotFoundError
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory, sync_file
+from snapfs.state.loop_images import LoopImages
 from snapfs.state.paths import StatePaths
 from snapfs.state.reserve import DirectoryReserve
 from snapfs.state.sidecar import (
@@ -32,6 +33,14 @@ _PRIVATE_MODE: Final = 0o700
 class SpaceLimiter(Protocol):
     """Limits the space of a snapshot, where a host can."""
 
+    def wants(self, labels: Mapping[str, str]) -> bool:
+        """Whether an active snapshot with these labels is limited.
+
+        Raises:
+            InvalidArgumentError: A label says something that is no limit.
+        """
+        ...
+
     def limit(self, directory: str, labels: Mapping[str, str]) -> None:
         """Set the limit that ``labels`` ask for on the new, empty ``directory``.
 
@@ -41,6 +50,7 @@ class SpaceLimiter(Protocol):
 
         Raises:
             ResourceExhaustedError: The limit cannot be given.
+            FailedPreconditionError: Nor any other on this host.
         """
         ...
 
@@ -53,12 +63,13 @@ class SnapshotDirectories:
         paths: StatePaths,
         *,
         limiter: SpaceLimiter | None = None,
+        images: LoopImages | None = None,
         reserve: DirectoryReserve | None = None,
     ) -> None:
         self._paths = paths
         self._limiter = limiter
-        # A limit is set before ``fs`` and ``work`` exist; in the reserve they do.
-        self._reserve = reserve if limiter is None else None
+        self._images = images
+        self._reserve = reserve
 
     def create_parents(self) -> None:
         """Make the directories that hold the numbered ones; durable on return."""
@@ -72,9 +83,27 @@ class SnapshotDirectories:
         parents = (self._paths.snapshots, self._paths.staging, self._paths.trash)
         return [path for path in parents if not os.path.isdir(path)]
 
-    def take_reserved_id(self) -> int | None:
-        """Return the number of a directory that was made ahead; None for none."""
-        return self._reserve.take() if self._reserve is not None else None
+    def take_reserved_id(
+        self, labels: Mapping[str, str], *, with_work: bool
+    ) -> int | None:
+        """Return the number of a directory that was made ahead; None for none.
+
+        Raises:
+            InvalidArgumentError: As :meth:`SpaceLimiter.wants`.
+        """
+        if self._reserve is None:
+            return None
+        # A limit is set before ``fs`` and ``work`` exist; in the reserve they do.
+        if with_work and self._limiter is not None and self._limiter.wants(labels):
+            return None
+        if with_work and self._images is not None and self._images.size(labels):
+            return None
+        return self._reserve.take()
+
+    def note_change(self) -> None:
+        """Say that a verb changes something: what is made ahead may wait."""
+        if self._reserve is not None:
+            self._reserve.note_call()
 
     def place(
         self,
@@ -98,8 +127,20 @@ class SnapshotDirectories:
             if self._reserve.publish(record, with_work=with_work, fs_owner=fs_owner):
                 return
             self.discard(self._paths.reserved(record.snapshot_id))
+        size = self._images.size(record.labels) if self._images and with_work else 0
+        if self._images is not None and size:
+            self._images.make(record.snapshot_id, size)
+            directory = self._paths.directory(record.snapshot_id)
+            self._fill(directory, record, with_work=with_work, fs_owner=fs_owner)
+            sync_directory(self._paths.snapshots)
+            return
         self.stage(record, with_work=with_work, fs_owner=fs_owner)
         self.publish(record.snapshot_id)
+
+    def attach_images(self, is_needed: Callable[[int], bool]) -> None:
+        """Mount what snapshots with an image of their own need, after a restart."""
+        if self._images is not None:
+            self._images.attach_all(is_needed)
 
     def abandon(self, snapshot_id: int) -> None:
         """Discard a directory wherever its making stopped."""
@@ -135,9 +176,20 @@ class SnapshotDirectories:
         """
         staged = self._staged(record.snapshot_id)
         os.mkdir(staged, _PRIVATE_MODE)
-        if self._limiter is not None:
+        if self._limiter is not None and with_work:
             self._limiter.limit(staged, record.labels)
-        with open_directory(staged) as descriptor:
+        self._fill(staged, record, with_work=with_work, fs_owner=fs_owner)
+
+    def _fill(
+        self,
+        directory: str,
+        record: SidecarRecord,
+        *,
+        with_work: bool,
+        fs_owner: tuple[int, int] | None,
+    ) -> None:
+        """Make all that a snapshot's directory holds, on disk on return."""
+        with open_directory(directory) as descriptor:
             make_content_directories(descriptor, with_work=with_work, fs_owner=fs_owner)
             create_sidecar(descriptor, record)
             os.fsync(descriptor)
@@ -202,6 +254,9 @@ class SnapshotDirectories:
         No sync: if the rename is lost in a crash, the directory is found again as
         one that has no row.
         """
+        parent, name = os.path.split(path)
+        if self._images and parent == self._paths.snapshots and name.isdigit():
+            self._images.drop(int(name))  # a mount point cannot be renamed
         # A name in the trash is never taken: numbers are not reused, and what else
         # comes here gets a number behind its name.
         target = os.path.join(self._paths.trash, os.path.basename(path))

@@ -66,6 +66,15 @@ class StatePaths:
         """Snapshot directories that nobody needs any more."""
         return os.path.join(self.root, "trash")
 
+    @property
+    def images(self) -> str:
+        """Filesystems of their own for snapshots with a limit."""
+        return os.path.join(self.root, "images")
+
+    def image(self, snapshot_id: int) -> str:
+        """Return the image that is mounted on a snapshot's directory."""
+        return f"{self.images}/{snapshot_id}"
+
     def directory(self, snapshot_id: int) -> str:
         """Return the numbered directory of a snapshot."""
         return f"{self.snapshots}/{snapshot_id}"

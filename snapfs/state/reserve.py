@@ -15,6 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from snapfs.errors import SnapfsError
@@ -30,7 +31,11 @@ from snapfs.state.sidecar import (
 
 _log = logging.getLogger(__name__)
 
-_QUIET_S: Final = 0.02  # prepares of one burst follow each other faster
+# Together they wait for one commit of the journal and few flushes of the device.
+_SYNCS_AT_ONCE: Final = 8
+_QUIET_S: Final = 0.02  # calls of one burst follow each other faster
+# Made in one go; between two the next call is looked out for.
+_BATCH: Final = 8
 
 
 class DirectoryReserve:
@@ -46,12 +51,13 @@ class DirectoryReserve:
         self._paths = paths
         self._allocate_id = allocate_id
         self._size = size
-        self._batch = max(1, size // 4)
+        self._batch = max(1, min(_BATCH, size // 4))
         self._ready: deque[int] = deque()
         self._wanted = threading.Event()
         self._closing = False
-        # Filling competes with the prepares of a burst for the journal.
-        self._prepares = Burst(_QUIET_S)
+        # Filling competes with the calls of a burst for the journal.
+        self._calls = Burst(_QUIET_S)
+        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
         self._thread = threading.Thread(
             target=self._fill_for_ever, name="reserve", daemon=True
         )
@@ -70,10 +76,14 @@ class DirectoryReserve:
             snapshot_id = self._ready.popleft()
         except IndexError:
             snapshot_id = None
-        self._prepares.note_call()
+        self.note_call()
         if self._is_wanted():
             self._wanted.set()
         return snapshot_id
+
+    def note_call(self) -> None:
+        """Say that a call changes something: filling waits for the end of the burst."""
+        self._calls.note_call()
 
     def publish(
         self,
@@ -106,9 +116,10 @@ class DirectoryReserve:
         """Stop, and remove what was not used."""
         self._closing = True
         self._wanted.set()
-        self._prepares.give_up()
+        self._calls.give_up()
         if self._thread.is_alive():
             self._thread.join()
+        self._syncs.shutdown()
         while self._ready:
             self._remove(self._ready.popleft())
 
@@ -116,10 +127,11 @@ class DirectoryReserve:
         while not self._closing:
             self._wanted.wait()
             self._wanted.clear()
-            self._prepares.let_pass(is_urgent=lambda: not self._ready)
             try:
                 while self._is_wanted():
-                    self._ready.extend(self._make(self._batch))
+                    self._calls.let_pass(is_urgent=lambda: not self._ready)
+                    if self._is_wanted():  # not if it was closed meanwhile
+                        self._ready.extend(self._make(self._batch))
             except (OSError, SnapfsError) as error:
                 # A full disk, most likely: the next prepare says so to its caller,
                 # and the next take tries again.
@@ -131,8 +143,8 @@ class DirectoryReserve:
     def _make(self, count: int) -> list[int]:
         """Make ``count`` directories; all are on disk on return.
 
-        Together they cost one commit of the journal: the first fsync finds all of
-        them made and written, those that follow have nothing left to commit.
+        They are synced side by side: together they wait for one commit of the
+        journal, and a device flushes once for all who ask while it flushes.
         """
         made: list[int] = []
         with contextlib.ExitStack() as open_files:
@@ -148,9 +160,10 @@ class DirectoryReserve:
                     sidecar = create_blank_sidecar(directory)
                     open_files.callback(os.close, sidecar)
                     descriptors += [sidecar, directory]
-                for descriptor in descriptors:
-                    os.fsync(descriptor)
-                sync_directory(self._paths.reserve)
+                descriptors.append(
+                    open_files.enter_context(open_directory(self._paths.reserve))
+                )
+                list(self._syncs.map(os.fsync, descriptors))
             except (OSError, SnapfsError):
                 for snapshot_id in made:
                     self._remove(snapshot_id)

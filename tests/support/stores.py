@@ -20,6 +20,7 @@ from snapfs.manager.recovery import recover
 from snapfs.metadata import MetadataStore
 from snapfs.model import Durability, Mount, Stack
 from snapfs.state import (
+    LoopImages,
     RootLock,
     SnapshotDirectories,
     SpaceLimiter,
@@ -62,7 +63,9 @@ def opened_store(
     durability: Durability = Durability.NONE,
     drivers: Mapping[str, Driver] | None = None,
     limiter: SpaceLimiter | None = None,
+    images: LoopImages | None = None,
     reserve_size: int = 0,
+    min_free_percent: int = 0,
 ) -> Iterator[SnapshotManager]:
     """Open the store in ``root`` as its owner; make one if there is none."""
     root.mkdir(mode=0o700, exist_ok=True)
@@ -82,11 +85,15 @@ def opened_store(
                 identity=identity,
                 metadata=metadata,
                 directories=SnapshotDirectories(
-                    paths, limiter=limiter, reserve=reserve if reserve_size else None
+                    paths,
+                    limiter=limiter,
+                    images=images,
+                    reserve=reserve if reserve_size else None,
                 ),
                 drivers=known,
                 driver=next(iter(known)),
                 durability=durability,
+                min_free_percent=min_free_percent,
             )
             recover(parts)
             failing.pop_all()

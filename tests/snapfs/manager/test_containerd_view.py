@@ -46,6 +46,67 @@ def test_a_collection_takes_all_of_containerds_and_nothing_else(
     assert sorted(info.name for info in store.walk()) == ["local-active", "local-base"]
 
 
+TARGET = {"containerd.io/snapshot.ref": "sha256:aa"}
+
+
+@pytest.fixture
+def sharing(store: SnapshotManager) -> ContainerdSnapshotter:
+    """One of whose namespaces has a layer, and another on it."""
+    made = ContainerdSnapshotter(store, shares_namespaces=True)
+    made.prepare("one/1/extract-a sha256:aa", labels=TARGET)
+    made.commit("one/2/sha256:aa", "one/1/extract-a sha256:aa", TARGET)
+    above = {"containerd.io/snapshot.ref": "sha256:bb"}
+    made.prepare("one/3/extract-b sha256:bb", "one/2/sha256:aa", above)
+    made.commit("one/4/sha256:bb", "one/3/extract-b sha256:bb", above)
+    return made
+
+
+def test_what_one_namespace_has_another_is_told_of(
+    sharing: ContainerdSnapshotter,
+) -> None:
+    with pytest.raises(AlreadyExistsError, match="one/2/sha256:aa"):
+        sharing.prepare("two/9/extract-c sha256:aa", labels=TARGET)
+
+    # This is how containerd looks for it then (core/metadata/snapshot.go).
+    target = 'labels."containerd.io/snapshot.ref"=="sha256:bb"'
+    above = {"containerd.io/snapshot.ref": "sha256:bb"}
+    with pytest.raises(AlreadyExistsError):
+        sharing.prepare("two/10/extract-d sha256:bb", "one/2/sha256:aa", above)
+    found = list(sharing.walk([f'{target},parent=="one/2/sha256:aa"']))
+    assert [info.name for info in found] == ["one/4/sha256:bb"]
+    assert all(not info.name.startswith("two") for info in sharing.walk())
+
+
+def test_a_layer_on_others_is_not_the_same_layer(
+    sharing: ContainerdSnapshotter,
+) -> None:
+    above = {"containerd.io/snapshot.ref": "sha256:bb"}
+
+    sharing.prepare("two/9/extract-c sha256:bb", labels=above)  # all at once
+    sharing.prepare("two/10/extract-d sha256:aa", "one/4/sha256:bb", TARGET)
+
+    assert len(list(sharing.walk())) == 4
+
+
+def test_a_layer_that_is_not_committed_is_not_there(
+    store: SnapshotManager,
+) -> None:
+    sharing = ContainerdSnapshotter(store, shares_namespaces=True)
+    sharing.prepare("one/1/extract-a sha256:aa", labels=TARGET)
+
+    sharing.prepare("two/2/extract-b sha256:aa", labels=TARGET)
+
+    assert len(list(sharing.walk())) == 2
+
+
+def test_namespaces_share_nothing_unless_told_to(
+    sharing: ContainerdSnapshotter, containerd: ContainerdSnapshotter
+) -> None:
+    containerd.prepare("two/9/extract-c sha256:aa", labels=TARGET)
+
+    assert len(list(containerd.walk())) == 3
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -105,6 +105,9 @@ class RecordingLimiter:
         self.calls: list[tuple[list[str], dict[str, str]]] = []
         self._refuses = refuses
 
+    def wants(self, labels: Mapping[str, str]) -> bool:
+        return "size" in labels or self._refuses
+
     def limit(self, directory: str, labels: Mapping[str, str]) -> None:
         self.calls.append((os.listdir(directory), dict(labels)))
         if self._refuses:
