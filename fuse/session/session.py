@@ -1,0 +1,331 @@
+"""The loop that reads the kernel's requests and answers them.
+
+One thread reads and, holding :attr:`Session.lock`, runs the handlers. A handler that
+would wait (for a disk, for a large copy) answers with a :class:`Later`, and a worker
+does the work; so a request for metadata never waits for data. The loop sleeps in
+read(2): an idle mount has no wake-ups.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Sequence
+from signal import SIGTERM, pthread_kill
+from typing import Final
+
+from snapfs.fuse.session.connection import Connection
+from snapfs.fuse.session.handshake import initialise
+from snapfs.fuse.session.notifier import Notifier
+from snapfs.fuse.session.replies import ReplyWriter, failure
+from snapfs.fuse.session.request import Buffers, Handler, Later, Reply, Request
+from snapfs.fuse.session.statistics import BYTES_IN, Statistics
+from snapfs.fuse.session.stopping import stopped_by_signals
+from snapfs.fuse.session.task import Task
+from snapfs.fuse.session.tracing import Trace, traced
+from snapfs.fuse.session.workers import Wait, Workers
+from snapfs.fuse.wire import OPCODE_COUNT, UNANSWERED, Negotiated, Opcode, Wishes
+from snapfs.fuse.wire.structs import IN_HEADER
+
+WORKERS: Final = 4
+"""Threads at most: enough to keep a disk busy beside a large copy."""
+
+_BODY: Final = IN_HEADER.size
+
+# What changes a node, or reads data that a task of the node may be writing: waits for
+# the node's tasks, so that what a caller does to one node happens in order.
+_ORDERED: Final = frozenset(
+    map(
+        int,
+        (
+            Opcode.SETATTR,
+            Opcode.OPEN,
+            Opcode.READ,
+            Opcode.WRITE,
+            Opcode.FSYNC,
+            Opcode.SETXATTR,
+            Opcode.REMOVEXATTR,
+            Opcode.FALLOCATE,
+            Opcode.LSEEK,
+            Opcode.COPY_FILE_RANGE,
+            Opcode.COPY_FILE_RANGE_64,
+        ),
+    )
+)
+
+
+class Session:
+    """One mounted filesystem, served by this process.
+
+    Attributes:
+        connection: The descriptor and the mount.
+        negotiated: What was agreed on; None before :meth:`run` has answered INIT.
+        lock: Held while a handler runs. A task takes it for the moments in which it
+            touches what handlers touch.
+        notifier: Sends notifications; see there for when it may be used.
+        statistics: Counters.
+        is_handing_over: Whether :meth:`hand_over` was called.
+
+    Args:
+        connection: The descriptor and the mount.
+        handlers: Indexed by opcode; None, or a missing one, is answered ENOSYS.
+        wishes: For the negotiation, if there is still one.
+        negotiated: Of a session that another process has begun: INIT is over.
+        workers: Threads for tasks, at most.
+        wait_of: Says of a request, with the lock, what must have returned before its
+            handler is called, since that may hang; None for nothing.
+        unmounts: Whether a signal to end unmounts.
+        buffers: To read requests into; None to make some.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        handlers: Sequence[Handler | None],
+        *,
+        wishes: Wishes | None = None,
+        negotiated: Negotiated | None = None,
+        workers: int = WORKERS,
+        wait_of: Callable[[Request], Wait | None] | None = None,
+        unmounts: bool = True,
+        buffers: Buffers | None = None,
+    ) -> None:
+        self.connection = connection
+        self.negotiated = negotiated
+        self.lock = threading.Lock()
+        self.notifier = Notifier(connection.fd)
+        self.statistics = Statistics()
+        self._wishes = wishes or Wishes()
+        self._unmounts = unmounts
+        self._writer = ReplyWriter(connection.fd)
+        self._workers = Workers(
+            self._writer,
+            self.statistics.workers,
+            lock=self.lock,
+            limit=workers,
+            on_idle=self._shrink,
+        )
+        self._wait_of = wait_of
+        self._after: list[Callable[[], object]] = []
+        self._chores: list[Callable[[], object]] = []
+        self._buffers = buffers
+        self._plain = self._complete(handlers)
+        self._handlers = list(self._plain)
+        self.is_handing_over = False
+        self._is_stopping = False
+        self._has_signals = False
+        self._thread: int | None = None
+
+    def run(self) -> None:
+        """Serve until the filesystem is unmounted or the session is stopped.
+
+        On SIGTERM, SIGINT or SIGHUP (in the main thread) what was asked is answered,
+        the filesystem is unmounted, and this returns. SIGUSR2: :meth:`hand_over`.
+
+        Raises:
+            OSError: From the device, for no reason that ends a session.
+        """
+        if self.negotiated is None:
+            self.negotiated = initialise(self.connection.fd, self._wishes)
+        self._thread = threading.get_ident()
+        if self._buffers is None:
+            self._buffers = Buffers(self.negotiated.buffer_size)
+        with stopped_by_signals(self.stop, self.hand_over) as self._has_signals:
+            try:
+                self._serve(self._buffers)
+            finally:
+                self._thread = None
+                self._workers.drain()
+        if self._is_stopping:
+            os.set_blocking(self.connection.fd, True)
+            if self._unmounts:
+                self.connection.unmount()
+        self._workers.drain_calls()
+
+    def hand_over(self) -> None:
+        """Stop, and leave the mount to another server; as :meth:`stop` otherwise."""
+        self.is_handing_over = True
+        self.stop()
+
+    def stop(self) -> None:
+        """Have :meth:`run` answer what was asked, and return.
+
+        From any thread and from signal handlers. A loop that does not run in the main
+        thread notices with the next request.
+        """
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        # read(2) goes on after a signal (PEP 475), and now answers EAGAIN when the
+        # last request has been read.
+        os.set_blocking(self.connection.fd, False)
+        loop = self._thread
+        if loop not in (None, threading.get_ident()) and self._has_signals:
+            pthread_kill(loop, SIGTERM)
+
+    def pending(self, key: int) -> bool:
+        """Say whether tasks of ``key`` are queued or running."""
+        return key in self._workers.busy
+
+    def current_task(self) -> Task | None:
+        """Return the task that the calling thread runs; None in the main loop."""
+        return self._workers.current()
+
+    def is_interrupted(self) -> bool:
+        """Say whether the caller of the task that this thread runs is being killed."""
+        task = self.current_task()
+        return task is not None and task.is_interrupted()
+
+    def after_reply(self, call: Callable[[], object]) -> None:
+        """Have ``call`` run when the current request has been answered.
+
+        From a handler or a task. It runs in a thread of its own, without the lock,
+        in order, so that it may send notifications.
+        """
+        task = self.current_task()
+        (self._after if task is None else task.after).append(call)
+
+    def in_loop(self, call: Callable[[], object]) -> None:
+        """Have the main loop make ``call`` once, between two requests.
+
+        From a handler or a task. It runs without the lock when the current request
+        has been answered, or one that comes later.
+        """
+        self._chores.append(call)
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether workers have tasks, queued or running."""
+        return bool(self._workers.busy)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether :meth:`stop` has ended the session, not the kernel."""
+        return self._is_stopping
+
+    def answer(self, request: Request) -> None:
+        """Answer a request that was read before :meth:`run`, or have a worker do so."""
+        reply: Reply
+        try:
+            with self.lock:
+                reply = self._handlers[request.opcode](request)
+        except Exception as error:  # noqa: BLE001 - one request must not end all
+            reply = failure(request.opcode, error)
+        if type(reply) is Later:
+            self._submit(reply, request)
+        else:
+            self.reply(request.unique, reply)
+
+    def reply(self, unique: int, reply: Reply) -> None:
+        """Send an answer, from the thread of the main loop."""
+        if reply is not None:
+            self._writer.send(unique, reply, self.statistics.loop)
+        self._settle()
+
+    def set_trace(self, trace: Trace | None) -> None:
+        """Have ``trace`` called for each reply, or no longer; costs nothing if not."""
+        self._handlers[:] = (
+            self._plain
+            if trace is None
+            else [traced(handler, trace) for handler in self._plain]
+        )
+
+    def _complete(self, handlers: Sequence[Handler | None]) -> list[Handler]:
+        complete: list[Handler] = [_unsupported] * OPCODE_COUNT
+        for opcode in UNANSWERED:
+            complete[opcode] = _ignored
+        for number, handler in enumerate(handlers[:OPCODE_COUNT]):
+            if handler is not None:
+                wrapped = self._workers.in_order(handler)
+                wrapped = wrapped if number in _ORDERED else handler
+                if self._wait_of is not None:
+                    wrapped = self._workers.after_wait(wrapped, self._wait_of)
+                complete[number] = wrapped
+        complete[Opcode.INTERRUPT] = self._workers.interrupt
+        return complete
+
+    def _serve(self, buffers: Buffers) -> None:
+        request = Request(buffers)
+        fd = self.connection.fd
+        readv, unpack, lock = os.readv, IN_HEADER.unpack_from, self.lock
+        handlers, known = self._handlers, OPCODE_COUNT
+        requests, counters = self.statistics.requests, self.statistics.loop
+        send, after, chores = self._writer.send, self._after, self._chores
+        while True:
+            vector = buffers.vector
+            try:
+                size = readv(fd, vector)
+            except OSError as error:
+                if self._is_over(error):
+                    return
+                continue
+            buffer = vector[0]
+            (
+                _,
+                opcode,
+                request.unique,
+                request.nodeid,
+                request.uid,
+                request.gid,
+                request.pid,
+                extended,
+            ) = unpack(buffer)
+            if opcode >= known:
+                opcode = 0
+            request.opcode = opcode
+            if extended:
+                end = size - 8 * extended
+                request.extensions = buffer[end:size]
+                request.body = buffer[_BODY:end]
+            else:
+                request.extensions = None
+                request.body = buffer[_BODY:size]
+            requests[opcode] += 1
+            counters[BYTES_IN] += size
+            try:
+                with lock:
+                    reply = handlers[opcode](request)
+            except Exception as error:  # noqa: BLE001 - one request must not end all
+                reply = failure(opcode, error)
+            if type(reply) is Later:
+                self._submit(reply, request)
+            elif reply is not None:
+                send(request.unique, reply, counters)
+            if after or chores:
+                self._settle()
+
+    def _settle(self) -> None:
+        chores, self._chores[:] = list(self._chores), []
+        for chore in chores:
+            chore()
+        self._workers.call_after(self._after)
+
+    def _is_over(self, error: OSError) -> bool:
+        code = error.errno
+        if code in (errno.ENODEV, errno.ECONNABORTED):  # unmounted; aborted
+            return True
+        # ENOENT: the request was aborted before it could be read.
+        if code in (errno.ENOENT, errno.EINTR):
+            return False
+        if code == errno.EAGAIN:
+            if not self._is_stopping:  # another process left it so
+                os.set_blocking(self.connection.fd, True)
+            return self._is_stopping
+        raise error
+
+    def _submit(self, later: Later, request: Request) -> None:
+        after, self._after[:] = list(self._after), []
+        self._workers.submit(later, request, after)
+
+    def _shrink(self) -> None:
+        if self._buffers is not None:
+            self._buffers.shrink()
+
+
+def _unsupported(_request: Request) -> Reply:
+    return -errno.ENOSYS
+
+
+def _ignored(_request: Request) -> Reply:
+    return None
