@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.errors import UnimplementedError, UnsafeLayerError
+from snapfs.errors import SnapfsError, UnsafeLayerError
 from support.applied_layers import (
     apply_items,
     directory,
@@ -17,6 +17,7 @@ from support.applied_layers import (
     settle,
     symlink,
 )
+from support.layer_stacks import LayerStack
 
 OTHERS = (1234, 5678)
 
@@ -167,11 +168,33 @@ def test_a_link_to_a_directory_below_is_refused(tmp_path: Path) -> None:
         settle(tmp_path / "high", applied, tmp_path / "low")
 
 
-def test_redirects_of_lower_layers_are_refused_not_misread(tmp_path: Path) -> None:
+def test_what_a_mount_renamed_below_is_found(tmp_path: Path) -> None:
+    stack = LayerStack(tmp_path / "stack", "redirect_dir=on,metacopy=on")
+    low = stack.add()
+    (low / "d/e").mkdir(parents=True)
+    (low / "d/e/file").write_bytes(b"content")
+    (low / "d/e").chmod(0o700)
+    with stack.written() as merged:
+        (merged / "d").rename(merged / "moved")
+        (merged / "moved/e/file").chmod(0o600)
+    applied = apply_items(
+        tmp_path / "high", entry("moved/e/f"), hard_link("link", "moved/e/file")
+    )
+
+    settle(tmp_path / "high", applied, *stack.chain())
+
+    with stack.shown(stack.chain()) as merged:
+        assert look(tmp_path / "high/moved/e")[0] == 0o700
+        assert look(tmp_path / "high/link") == look(merged / "moved/e/file")
+    assert (tmp_path / "high/link").read_bytes() == b"content"
+
+
+def test_a_mark_below_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     low, high = tmp_path / "low", tmp_path / "high"
     (low / "d").mkdir(parents=True)
-    os.setxattr(low / "d", "trusted.overlay.redirect", b"/elsewhere")
+    (tmp_path / "lowest").mkdir()
+    os.setxattr(low / "d", "trusted.overlay.redirect", b"neither/path/nor/name")
     applied = apply_items(high, entry("d/f"))
 
-    with pytest.raises(UnimplementedError, match="redirect"):
-        settle(high, applied, low)
+    with pytest.raises(SnapfsError, match=r"'d'.*invalid redirect"):
+        settle(high, applied, low, tmp_path / "lowest")

@@ -1,0 +1,193 @@
+"""Making files, directories, links to names, devices: in the upper, for the caller.
+
+Over nothing an object is made in place, by one call and with the caller's identity,
+so that the filesystem does the rest: setgid directories, default ACLs, quotas. Over a
+whiteout it is made in the work directory and takes the whiteout's place at once
+(``ovl_create_over_whiteout`` in ``fs/overlayfs/dir.c``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import Final
+
+from snapfs.fuse.union import acl
+from snapfs.fuse.union.caller import Caller
+from snapfs.fuse.union.lookup import is_hidden_in_upper, stat_entry
+from snapfs.fuse.union.node import PINNED, Directory, Node
+from snapfs.fuse.union.workdir import pinned_name
+from snapfs.fuse.union.writer import Writer
+from snapfs.overlay_marks import path_of
+
+_WHITEOUT_DEVICE: Final = os.makedev(0, 0)
+_PERMISSIONS: Final = 0o7777
+
+Make = Callable[[int, bytes, int], None]
+"""Makes an object: directory descriptor, name, mode."""
+
+
+class Creator:
+    """Makes new objects.
+
+    Every method returns the new node, whose status is ``Union.found_status`` then. The
+    caller may create in the directory: that was checked.
+    """
+
+    __slots__ = ("_identity", "_is_plain_ownership", "_union", "_writer")
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._union = writer.union
+        self._identity = writer.identity
+        self._is_plain_ownership = writer.union.options.ownership.is_identity
+
+    def make_node(
+        self, parent: Directory, name: bytes, mode: int, rdev: int, caller: Caller
+    ) -> Node:
+        """Create a regular file, device, fifo or socket, as mknod(2).
+
+        Raises:
+            OSError: EPERM, it would be a whiteout; EEXIST, ENOSPC, EROFS ...
+        """
+        if stat.S_ISCHR(mode) and rdev == _WHITEOUT_DEVICE:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+
+        def make(dir_fd: int, new: bytes, new_mode: int) -> None:
+            os.mknod(new, new_mode, rdev, dir_fd=dir_fd)
+
+        return self._create(parent, name, mode, caller, make)
+
+    def make_directory(
+        self, parent: Directory, name: bytes, mode: int, caller: Caller
+    ) -> Directory:
+        """Create a directory, as mkdir(2).
+
+        Raises:
+            OSError: EEXIST, ENOSPC, EROFS ...
+        """
+        mode = stat.S_IFDIR | mode & _PERMISSIONS
+        if self._union.budget is not None:
+            self._union.budget.take_directory()
+        node = self._create(parent, name, mode, caller, _mkdir)
+        assert isinstance(node, Directory)
+        return node
+
+    def make_symlink(
+        self, parent: Directory, name: bytes, target: bytes, caller: Caller
+    ) -> Node:
+        """Create a symbolic link, as symlink(2).
+
+        Raises:
+            OSError: EEXIST, ENAMETOOLONG, ENOSPC, EROFS ...
+        """
+
+        def make(dir_fd: int, new: bytes, _mode: int) -> None:
+            os.symlink(target, new, dir_fd=dir_fd)
+
+        return self._create(parent, name, stat.S_IFLNK | 0o777, caller, make)
+
+    def make_unnamed(self, parent: Directory, mode: int, caller: Caller) -> Node:
+        """Create a regular file that has no name (``O_TMPFILE``).
+
+        It is pinned in the work directory, and shows no link.
+
+        Raises:
+            OSError: ENOENT, the directory was removed; ENOSPC, EROFS ...
+        """
+        parent_fd = self._writer.upper_fd(parent)
+        nodeid = self._union.nodes.new_id()
+        name = pinned_name(nodeid)
+        mode = stat.S_IFREG | mode & _PERMISSIONS
+        self._make_apart(parent_fd, name, mode, caller, _mknod)
+        status = os.stat(name, dir_fd=self._writer.work.fd, follow_symlinks=False)
+        ino = self._union.numbers.shown(0, status.st_ino)
+        node = Node(nodeid, stat.S_IFREG, parent, b"", 0, ino)
+        node.flags |= PINNED
+        self._union.nodes.add_unnamed(node)
+        self._union.found_status = status
+        return node
+
+    def _create(
+        self, parent: Directory, name: bytes, mode: int, caller: Caller, make: Make
+    ) -> Node:
+        parent_fd = self._writer.upper_fd(parent)
+        identity = self._identity
+        identity.set_umask(caller.umask)
+        uid, gid = self._owner(caller)
+        try:
+            if uid == identity.uid and gid == identity.gid:
+                make(parent_fd, name, mode)
+            else:
+                identity.create(uid, gid, lambda: make(parent_fd, name, mode))
+        except FileExistsError:
+            self._refuse_existing(parent_fd, name)
+            self._create_over_whiteout(parent_fd, name, mode, caller, make)
+        status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+        node = self._union.adopt(parent, name, status)
+        self._union.entry_added(parent, name, node)
+        return node
+
+    def _owner(self, caller: Caller) -> tuple[int, int]:
+        if self._is_plain_ownership:
+            return caller.uid, caller.gid
+        return self._union.options.ownership.stored(caller.uid, caller.gid)
+
+    def _refuse_existing(self, parent_fd: int, name: bytes) -> None:
+        status = stat_entry(parent_fd, name)
+        if status is not None and not is_hidden_in_upper(
+            parent_fd, name, status, self._union
+        ):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+    def _create_over_whiteout(
+        self, parent_fd: int, name: bytes, mode: int, caller: Caller, make: Make
+    ) -> None:
+        writer = self._writer
+        work = writer.work
+        temporary = work.temporary()
+        try:
+            self._make_apart(parent_fd, temporary, mode, caller, make)
+            if not stat.S_ISDIR(mode):
+                os.rename(temporary, name, src_dir_fd=work.fd, dst_dir_fd=parent_fd)
+                return
+            writer.set_opaque(work.fd, temporary, errno.EIO)
+            writer.swap(temporary, parent_fd, name)
+            os.unlink(temporary, dir_fd=work.fd)
+        except BaseException:
+            work.discard(temporary)
+            raise
+
+    def _make_apart(
+        self, parent_fd: int, name: bytes, mode: int, caller: Caller, make: Make
+    ) -> None:
+        """Make an object in the work directory as it would be in ``parent_fd``."""
+        parent_path = path_of(parent_fd, b".")
+        inherited = acl.inherit(acl.read_default(parent_path), mode, caller.umask)
+        mode = inherited.mode
+        uid, gid = self._owner(caller)
+        directory = os.stat(parent_fd)
+        if directory.st_mode & stat.S_ISGID:
+            gid = directory.st_gid
+            if stat.S_ISDIR(mode):
+                mode |= stat.S_ISGID
+        work_fd = self._writer.work.fd
+        self._identity.create(uid, gid, lambda: make(work_fd, name, mode))
+        if not stat.S_ISLNK(mode):
+            # The umask, and setgid of another group, may have been taken off.
+            os.chmod(name, mode & _PERMISSIONS, dir_fd=work_fd)
+        path = path_of(work_fd, name)
+        if inherited.access is not None:
+            os.setxattr(path, acl.ACCESS, inherited.access, follow_symlinks=False)
+        if inherited.default is not None:
+            os.setxattr(path, acl.DEFAULT, inherited.default, follow_symlinks=False)
+
+
+def _mkdir(dir_fd: int, name: bytes, mode: int) -> None:
+    os.mkdir(name, mode & _PERMISSIONS, dir_fd=dir_fd)
+
+
+def _mknod(dir_fd: int, name: bytes, mode: int) -> None:
+    os.mknod(name, mode, dir_fd=dir_fd)

@@ -1,0 +1,192 @@
+"""One copy of a regular file on its way to the upper.
+
+Made under the session's lock; ``copy`` runs without it, on descriptors of its own;
+``publish`` runs under it. ``abandon`` ends each, also after ``publish``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from snapfs.fuse.union.file_data import never
+from snapfs.fuse.union.node import METACOPY, Node
+
+if TYPE_CHECKING:
+    from snapfs.fuse.union.copy_up import CopyUp
+    from snapfs.fuse.union.union import Union
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CAPABILITY: Final = "security.capability"
+
+
+class FileCopy:
+    """A lower file that is copied with all it has."""
+
+    __slots__ = (
+        "_copy_up",
+        "_data_fd",
+        "_layer",
+        "_name",
+        "_node",
+        "_source_fd",
+        "_status",
+        "_target_fd",
+        "_truncate_to",
+    )
+
+    def __init__(
+        self, copy_up: CopyUp, union: Union, node: Node, truncate_to: int | None
+    ) -> None:
+        self._copy_up = copy_up
+        self._node = node
+        self._layer = node.layer
+        self._truncate_to = truncate_to
+        self._name: bytes | None = None
+        self._target_fd = self._data_fd = -1
+        self._source_fd = union.open_data(node, _READ)
+        try:
+            if node.flags & METACOPY:
+                self._data_fd = self._source_fd
+                fd, name = union.place(node)
+                self._source_fd = os.open(name, _READ, dir_fd=fd)
+            self._status = os.fstat(self._source_fd)
+            self._target_fd, self._name = copy_up.open_temporary()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def copy(self, is_interrupted: Callable[[], bool]) -> None:
+        """Make the copy, complete and on the disk, but without its name.
+
+        Raises:
+            OSError: EINTR, ``is_interrupted`` said so; or from the filesystems.
+        """
+        status = self._status
+        size = status.st_size
+        if self._truncate_to is not None:
+            size = min(size, self._truncate_to)
+        if self._data_fd < 0:
+            data_fd, data_status = self._source_fd, status
+        else:
+            data_fd, data_status = self._data_fd, os.fstat(self._data_fd)
+        copy_up = self._copy_up
+        target = self._target_fd
+        copy_up.fill(data_fd, data_status, target, size, is_interrupted)
+        origin = None
+        if status.st_nlink == 1:
+            # Of several names each gets a file of its own: then none is the origin.
+            origin = copy_up.marks.origin_of(self._layer, self._source_fd, b"")
+        copy_up.dress_file(self._source_fd, status, target, origin)
+        if size:
+            copy_up.sync(target)
+
+    def publish(self) -> None:
+        """Have the copy take the place of the lower file, wherever that is by now.
+
+        If somebody else has copied it up in the meantime, nothing happens.
+
+        Raises:
+            OSError: From link(2) or rename(2).
+        """
+        if self._node.layer == 0:
+            return
+        source = self._target_fd if self._name is None else self._name
+        has_parted = self._status.st_nlink > 1
+        self._copy_up.publish(self._node, source, has_parted=has_parted)
+        self._name = None
+
+    def abandon(self) -> None:
+        """Close what is open and remove a copy that was not published."""
+        for fd in (self._source_fd, self._data_fd, self._target_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._source_fd = self._data_fd = self._target_fd = -1
+        if self._name is not None:
+            self._copy_up.discard(self._name)
+            self._name = None
+
+
+class MetacopyCompletion:
+    """An upper file of attributes alone that is given its data.
+
+    In the file itself, as the kernel does, since it may have several names. The mark
+    goes last: until then the data comes from below.
+    """
+
+    __slots__ = ("_copy_up", "_data_fd", "_node", "_target_fd")
+
+    def __init__(self, copy_up: CopyUp, union: Union, node: Node) -> None:
+        self._copy_up = copy_up
+        self._node = node
+        self._data_fd = self._target_fd = -1
+        try:
+            self._data_fd = union.open_data(node, os.O_RDONLY)
+            fd, name = union.place(node)
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._target_fd = os.open(name, flags, dir_fd=fd)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def copy(self, is_interrupted: Callable[[], bool]) -> None:
+        """Copy the data and have it on the disk; times and capability stay.
+
+        Raises:
+            OSError: EINTR, ``is_interrupted`` said so; or from the filesystems.
+        """
+        target = self._target_fd
+        status = os.fstat(target)
+        capability = _capability(target)
+        data = os.fstat(self._data_fd)
+        size = min(status.st_size, data.st_size)
+        self._copy_up.fill(self._data_fd, data, target, size, is_interrupted)
+        os.ftruncate(target, status.st_size)
+        if capability is not None:
+            os.setxattr(target, _CAPABILITY, capability)
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        self._copy_up.sync(target)
+
+    def publish(self) -> None:
+        """Take the mark away; nothing happens if somebody else has done it.
+
+        Raises:
+            OSError: From removexattr(2).
+        """
+        if self._node.flags & METACOPY:
+            self._copy_up.completed(self._node, self._target_fd)
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        for fd in (self._data_fd, self._target_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._data_fd = self._target_fd = -1
+
+
+Copy: TypeAlias = FileCopy | MetacopyCompletion
+"""A copy on its way: ``copy(is_interrupted)``, then ``publish()``; or ``abandon()``."""
+
+
+def run(copy: Copy) -> None:
+    """Run the steps of a copy at once, all under the lock.
+
+    Raises:
+        OSError: From copying or publishing; nothing is left over.
+    """
+    try:
+        copy.copy(never)
+        copy.publish()
+    finally:
+        copy.abandon()
+
+
+def _capability(fd: int) -> bytes | None:
+    try:
+        return os.getxattr(fd, _CAPABILITY)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return None
+        raise

@@ -1,0 +1,119 @@
+"""Directory listings of the merged tree, with offsets that stay valid.
+
+An entry's offset is a hash of its name alone. So a reader goes on where it was after
+entries came and went, after the listing was dropped from memory, and after a restart;
+and no offset has to be remembered for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+Entry: TypeAlias = tuple[int, bytes, int, int, int]
+"""(cookie, name, ``d_type``, layer, ``st_ino`` or 0 where it takes a lookup)."""
+
+DOT_COOKIE: Final = 1
+DOT_DOT_COOKIE: Final = 2
+_FIRST_COOKIE: Final = 3
+_LOW_BITS: Final = 31
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+
+DT_DIR: Final = 4
+DT_REG: Final = 8
+DT_LNK: Final = 10
+DT_WHT: Final = 14
+_TYPE_SHIFT: Final = 12  # IFTODT() of dirent.h
+
+
+def d_type(kind: int) -> int:
+    """Return the type in a directory entry for a mode."""
+    return (kind & 0o170000) >> _TYPE_SHIFT
+
+
+def cookie_of(name: bytes) -> int:
+    """Return the offset of a name: 63 bits, above those of "." and ".."."""
+    # Names of one length that collide in a CRC do so whatever it starts with; the
+    # reversed names do not.
+    low = zlib.crc32(name[::-1]) & _LOW_MASK
+    cookie = zlib.crc32(name) << _LOW_BITS | low
+    return cookie if cookie >= _FIRST_COOKIE else cookie + _FIRST_COOKIE
+
+
+class Listing:
+    """The entries of a directory in the order of their cookies, "." and ".." first.
+
+    Attributes:
+        entries: All of them.
+        records: The records of layers whose index knows this directory.
+        positions: Where in the records of its layer that of a name begins.
+    """
+
+    __slots__ = ("entries", "positions", "records")
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        records: dict[int, memoryview] | None = None,
+        positions: dict[bytes, int] | None = None,
+    ) -> None:
+        self.entries = _with_unique_cookies(sorted(entries))
+        self.records = records or {}
+        self.positions = positions or {}
+
+    def __len__(self) -> int:
+        """Return the number of entries, with "." and ".."."""
+        return len(self.entries)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing but "." and ".."."""
+        return len(self.entries) <= 2
+
+    def after(self, offset: int) -> int:
+        """Return the index of the first entry whose cookie is above ``offset``."""
+        return bisect_left(self.entries, (offset + 1,))
+
+    def find(self, name: bytes) -> Entry | None:
+        """Return the entry of a name, None if there is none."""
+        index = self._index(name)
+        return None if index < 0 else self.entries[index]
+
+    def add(self, name: bytes, kind: int, layer: int, ino: int) -> None:
+        """Enter a name that appeared, or what it is now."""
+        self.remove(name)
+        cookie = cookie_of(name)
+        entries = self.entries
+        index = bisect_left(entries, (cookie,))
+        while index < len(entries) and entries[index][0] == cookie:
+            cookie += 1
+            index += 1
+        insort(entries, (cookie, name, d_type(kind), layer, ino))
+
+    def remove(self, name: bytes) -> None:
+        """Take out a name that is gone, if it was there."""
+        index = self._index(name)
+        if index >= 0:
+            del self.entries[index]
+
+    def _index(self, name: bytes) -> int:
+        entries = self.entries
+        cookie = cookie_of(name)
+        index = bisect_left(entries, (cookie,))
+        while index < len(entries) and entries[index][0] == cookie:
+            if entries[index][1] == name:
+                return index
+            cookie += 1  # it made room for another name of the same hash
+            index += 1
+        return -1
+
+
+def _with_unique_cookies(entries: list[Entry]) -> list[Entry]:
+    last = 0
+    for index, entry in enumerate(entries):
+        if entry[0] <= last:
+            entries[index] = (last + 1, *entry[1:])
+        last = entries[index][0]
+    return entries

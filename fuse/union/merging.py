@@ -1,0 +1,148 @@
+"""Merging the entries of a directory from its layers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from snapfs.fuse.union.listing import (
+    DOT_COOKIE,
+    DOT_DOT_COOKIE,
+    DT_DIR,
+    DT_LNK,
+    DT_REG,
+    DT_WHT,
+    Entry,
+    Listing,
+    cookie_of,
+    d_type,
+)
+from snapfs.fuse.union.lookup import is_hidden, stat_entry
+from snapfs.fuse.union.node import IMPURE, REMOVED, XATTR_WHITEOUTS, Directory
+from snapfs.overlay_format import is_whiteout
+
+if TYPE_CHECKING:
+    from snapfs.fuse.union.indexed import KnownEntries
+    from snapfs.fuse.union.layers import Layer
+    from snapfs.fuse.union.union import Union
+
+
+def read_listing(union: Union, directory: Directory) -> Listing:
+    """Merge the entries of ``directory`` from its layers, whiteouts taken out.
+
+    Raises:
+        OSError: From the layers.
+    """
+    entries: dict[bytes, Entry] = {}
+    hidden: set[bytes] = set()
+    records: dict[int, memoryview] = {}
+    positions: dict[bytes, int] = {}
+    if directory.flags & REMOVED:
+        stack: tuple[int, ...] = ()
+    else:
+        stack = (0, *directory.lowers) if directory.has_upper else directory.lowers
+    for index in stack:
+        known = _known(union, directory, index)
+        found = _scan(union, directory, index) if known is None else known.entries
+        _merge(union, directory, index, found, entries, hidden)
+        if known is not None:
+            records[index] = known.records
+            stride = len(known.records) // max(len(found), 1)
+            for position, (name, _, _) in enumerate(found):
+                entry = entries.get(name)
+                if entry is not None and entry[3] == index:
+                    positions[name] = position * stride
+    dots = (
+        (DOT_COOKIE, b".", DT_DIR, directory.layer, 0),
+        (DOT_DOT_COOKIE, b"..", DT_DIR, directory.layer, 0),
+    )
+    return Listing((*dots, *entries.values()), records, positions)
+
+
+def _merge(
+    union: Union,
+    directory: Directory,
+    index: int,
+    found: Iterable[tuple[bytes, int, int]],
+    entries: dict[bytes, Entry],
+    hidden: set[bytes],
+) -> None:
+    """Add what a layer has of ``directory`` below what those above it have."""
+    is_top = not entries and not hidden
+    # Of these the number may be another: that of the object that was copied up.
+    is_impure = index == 0 and bool(directory.flags & IMPURE)
+    shown = union.numbers.shown if union.numbers.has_high_bits else None
+    for name, kind, ino in found:
+        if not is_top:
+            above = entries.get(name)
+            if above is not None:
+                if kind == above[2] == DT_DIR and above[3] == 0:
+                    entries[name] = (*above[:4], 0)  # merged perhaps: the lower's
+                continue
+            if name in hidden:
+                continue
+        if kind == DT_WHT:
+            hidden.add(name)
+            continue
+        if is_impure:
+            ino = 0
+        elif shown is not None:
+            ino = shown(index, ino)
+        entries[name] = (cookie_of(name), name, kind, index, ino)
+
+
+def _known(union: Union, directory: Directory, index: int) -> KnownEntries | None:
+    source = union.stack.layers[index].source
+    if source is None or not index:
+        return None
+    return source.known(union.layer_path(directory, index))
+
+
+def _scan(
+    union: Union, directory: Directory, index: int
+) -> list[tuple[bytes, int, int]]:
+    layer = union.stack.layers[index]
+    fd = union.directory_fd(directory, index)
+    entries = scan(fd)
+    if index and directory.flags & XATTR_WHITEOUTS:
+        return [
+            (name, DT_WHT if _is_whiteout(union, fd, name, kind, layer) else kind, ino)
+            for name, kind, ino in entries
+        ]
+    return entries
+
+
+def _is_whiteout(union: Union, fd: int, name: bytes, kind: int, layer: Layer) -> bool:
+    if kind != DT_REG:
+        return kind == DT_WHT
+    status = stat_entry(fd, name)
+    return status is None or is_hidden(fd, name, status, layer, union)
+
+
+def scan(directory_fd: int) -> list[tuple[bytes, int, int]]:
+    """Return name, ``d_type`` and inode number of each entry of an open directory.
+
+    A whiteout, a character device 0/0, has the type ``DT_WHT``. The descriptor may be
+    an ``O_PATH`` one. An entry that goes away meanwhile is left out.
+
+    Raises:
+        OSError: From reading the directory.
+    """
+    found: list[tuple[bytes, int, int]] = []
+    add = found.append
+    with os.scandir(b"/proc/self/fd/%d" % directory_fd) as iterator:
+        for entry in iterator:
+            if entry.is_file(follow_symlinks=False):
+                kind = DT_REG
+            elif entry.is_dir(follow_symlinks=False):
+                kind = DT_DIR
+            elif entry.is_symlink():
+                kind = DT_LNK
+            else:
+                status = stat_entry(directory_fd, entry.name)
+                if status is None:
+                    continue
+                kind = DT_WHT if is_whiteout(status) else d_type(status.st_mode)
+            add((entry.name, kind, entry.inode()))
+    return found

@@ -1,0 +1,87 @@
+"""The diff engine on random chains of layers, any two heights of them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snapfs.overlay_format import XattrPrefix
+from snapfs.syscalls import mount, umount2
+from support.compared_stacks import check_diff
+from support.engine_tree import UMASK
+from support.kernel_tree import Change as Operation
+from support.layer_stacks import LayerStack
+from support.random_operations import LAYER, LOWEST, SETTINGS
+from support.written_unions import build
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    before = os.umask(UMASK)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A filesystem without a disk: hundreds of small trees are made."""
+    root = tmp_path_factory.mktemp("memory")
+    mount("tmpfs", root, "tmpfs", 0, b"size=256m,mode=755")
+    try:
+        yield root
+    finally:
+        umount2(root)
+
+
+_CHAINS = st.tuples(st.lists(LAYER, min_size=1, max_size=3), LAYER, LAYER)
+_Chains = tuple[list[list[Operation]], list[Operation], list[Operation]]
+
+
+def _compare(
+    root: Path, chains: _Chains, options: str, *, by_engine: bool = False
+) -> None:
+    """Write layers, and two more that both stand on them; compare every two."""
+    prefix = XattrPrefix.USER if options == "userxattr" else XattrPrefix.TRUSTED
+    lowers, left, right = chains
+    with tempfile.TemporaryDirectory(dir=root) as directory:
+        stack = LayerStack(Path(directory), options, prefix)
+        build(stack.add(), LOWEST)
+        stack.settle()
+        for operations in lowers:
+            stack.write(operations, by_engine=by_engine)
+        base = stack.chain()
+        stack.write(left, by_engine=by_engine)
+        first = stack.chain()
+        other = stack.branch(base)
+        other.write(right, by_engine=by_engine)
+        second = other.chain()
+        # A renamed directory may have links to names that nobody looks at.
+        check_diff(stack, base, first, has_links=options == "userxattr")
+        for before, after in ((first, second), (second, base[-1:])):
+            check_diff(stack, before, after, has_links=False)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(chains=_CHAINS)
+@pytest.mark.parametrize("by_engine", [False, True], ids=["kernel", "engine"])
+def test_random_layers_differ_in_what_two_mounts_show(
+    memory: Path, chains: _Chains, by_engine: bool
+) -> None:
+    _compare(memory, chains, "redirect_dir=on,metacopy=off", by_engine=by_engine)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(chains=_CHAINS)
+@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", "userxattr"])
+def test_so_they_do_under_other_options_of_the_mount(
+    memory: Path, chains: _Chains, options: str
+) -> None:
+    _compare(memory, chains, options)

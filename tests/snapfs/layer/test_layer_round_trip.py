@@ -1,0 +1,124 @@
+"""Random changes through an overlay mount, written as layers, and applied again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snapfs.layer.changed_entries import changed_entries
+from snapfs.layer.diff import opened_diff
+from snapfs.layer.form import OverlayForm
+from snapfs.layer.limits import Policy
+from snapfs.layer.notes import Notes
+from snapfs.overlay_format import XattrPrefix
+from snapfs.syscalls import mount, umount2
+from support.applied_layers import apply_tar, settle
+from support.engine_tree import UMASK
+from support.kernel_tree import Change as Operation
+from support.layer_stacks import LayerStack
+from support.random_operations import LAYER, LOWEST
+from support.tree_metadata import Tree, compare, read_metadata
+from support.written_layers import tar_of_entries
+from support.written_unions import build
+
+pytestmark = pytest.mark.root
+
+ALL_XATTRS = Policy(xattrs=("user.*", "system.*", "security.*", "trusted.*"))
+
+_LAYERS = st.lists(LAYER, min_size=1, max_size=3)
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    before = os.umask(UMASK)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A filesystem without a disk: hundreds of small trees are made."""
+    root = tmp_path_factory.mktemp("memory")
+    mount("tmpfs", root, "tmpfs", 0, b"size=256m,mode=755")
+    try:
+        yield root
+    finally:
+        umount2(root)
+
+
+def layer_of(stack: LayerStack, height: int) -> bytes:
+    """Return the tar of one layer of a stack, by what it changes of those below."""
+    before = [bytes(path) for path in stack.chain(height - 1)]
+    after = [bytes(path) for path in stack.chain(height)]
+    with opened_diff(before, after, stack.prefix, unchanged=True) as changes:
+        return tar_of_entries(changed_entries(changes, Notes()))
+
+
+def applied(stack: LayerStack) -> list[Path]:
+    """Write all layers of a stack and apply them again; return them, highest first."""
+    form = OverlayForm(stack.prefix)
+    chain: list[Path] = []
+    for height in range(1, len(stack.layers) + 1):
+        directory = stack.root / f"applied{height}"
+        tar = layer_of(stack, height)
+        result = apply_tar(directory, tar, form=form, policy=ALL_XATTRS)
+        settle(directory, result, *chain, form=form)
+        chain.insert(0, directory)
+    return chain
+
+
+def view(stack: LayerStack, chain: Sequence[Path]) -> Tree:
+    with stack.shown(chain) as merged:
+        tree = read_metadata(os.fsencode(merged))
+    tree.pop(b".")  # as old as the layer's directory
+    return tree
+
+
+def check_round_trip(
+    root: Path,
+    layers: list[list[Operation]],
+    options: str,
+    *,
+    by_engine: bool = False,
+) -> None:
+    prefix = XattrPrefix.USER if options == "userxattr" else XattrPrefix.TRUSTED
+    with tempfile.TemporaryDirectory(dir=root) as directory:
+        stack = LayerStack(Path(directory), options, prefix)
+        build(stack.add(), LOWEST)
+        stack.settle()
+        for operations in layers:
+            stack.write(operations, by_engine=by_engine)
+        want = view(stack, stack.chain())
+
+        have = view(stack, applied(stack))
+
+        assert compare(have, want, ["links"]) == []
+        # A hard link that copy-up broke is no change; those that are there are kept.
+        for path, metadata in want.items():
+            assert set(metadata.links) <= set(have[path].links), path
+
+
+@settings(deadline=None, max_examples=40, database=None)
+@given(layers=_LAYERS)
+@pytest.mark.parametrize("by_engine", [False, True], ids=["kernel", "engine"])
+def test_layers_of_random_changes_show_the_same_when_applied(
+    memory: Path, layers: list[list[Operation]], by_engine: bool
+) -> None:
+    check_round_trip(
+        memory, layers, "redirect_dir=on,metacopy=off", by_engine=by_engine
+    )
+
+
+@settings(deadline=None, max_examples=40, database=None)
+@given(layers=_LAYERS)
+@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", "userxattr"])
+def test_so_they_do_under_other_options_of_the_mount(
+    memory: Path, layers: list[list[Operation]], options: str
+) -> None:
+    check_round_trip(memory, layers, options)
