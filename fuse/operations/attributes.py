@@ -1,0 +1,114 @@
+"""GETATTR and SETATTR: what stat(2) shows, and what changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from snapfs.file_syscalls import UTIME_NOW
+from snapfs.fuse.operations.context import EROFS, Context, caller_of
+from snapfs.fuse.session import Handler, Reply, Request
+from snapfs.fuse.union.attributes import SetAttributes
+from snapfs.fuse.union.caller import Caller
+from snapfs.fuse.union.node import Node
+from snapfs.fuse.wire import Opcode, SetattrValid, structs
+
+_MODE: Final = int(SetattrValid.MODE)
+_UID: Final = int(SetattrValid.UID)
+_GID: Final = int(SetattrValid.GID)
+_SIZE: Final = int(SetattrValid.SIZE)
+_ATIME: Final = int(SetattrValid.ATIME)
+_MTIME: Final = int(SetattrValid.MTIME)
+_ATIME_NOW: Final = int(SetattrValid.ATIME_NOW)
+_MTIME_NOW: Final = int(SetattrValid.MTIME_NOW)
+_KILL_SUIDGID: Final = int(SetattrValid.KILL_SUIDGID)
+
+_NS_PER_S: Final = 1_000_000_000
+_SIGN: Final = 1 << 63
+
+
+class AttributeOperations:
+    """The handlers of attributes."""
+
+    __slots__ = ("_context", "_replies", "_union")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._replies = context.replies
+        self._union = context.union
+
+    def handlers(self) -> Mapping[Opcode, Handler]:
+        """Return the handlers by operation."""
+        return {
+            Opcode.GETATTR: self.get_attributes,
+            Opcode.SETATTR: self.set_attributes,
+        }
+
+    def get_attributes(self, request: Request) -> Reply:
+        """Answer with what stat(2) shows."""
+        return self._shown(self._context.node(request.nodeid), request.nodeid)
+
+    def _shown(self, node: Node, nodeid: int) -> Reply:
+        status, ino, nlink = self._union.status(node)
+        if nodeid != node.nodeid:  # the kernel is not told of changes of this number
+            return self._replies.passing(status, ino, nlink)
+        return self._replies.attributes(status, ino, nlink)
+
+    def set_attributes(self, request: Request) -> Reply:
+        """Change mode, owner, size or times, and answer with what is then shown."""
+        context = self._context
+        if context.is_read_only:
+            return EROFS
+        node = context.node(request.nodeid)
+        wanted = _wanted(request.body)
+        change = partial(self._set, request.nodeid, node, wanted, caller_of(request))
+        return context.changing(node, change, wanted.size)
+
+    def _set(
+        self, nodeid: int, node: Node, wanted: SetAttributes, caller: Caller
+    ) -> Reply:
+        context = self._context
+        context.changes.set_attributes(node, wanted, caller)
+        if context.opens is not None and wanted.mode is not None:
+            context.opens.mode_changed(node)
+        return self._shown(node, nodeid)
+
+
+def _wanted(body: memoryview) -> SetAttributes:
+    (
+        valid,
+        _fh,
+        size,
+        _owner,
+        atime,
+        mtime,
+        _ctime,
+        atime_ns,
+        mtime_ns,
+        _ctime_ns,
+        mode,
+        uid,
+        gid,
+    ) = structs.SETATTR_IN.unpack_from(body)
+    return SetAttributes(
+        mode=mode if valid & _MODE else None,
+        uid=uid if valid & _UID else None,
+        gid=gid if valid & _GID else None,
+        size=size if valid & _SIZE else None,
+        atime_ns=_time(valid, _ATIME, _ATIME_NOW, atime, atime_ns),
+        mtime_ns=_time(valid, _MTIME, _MTIME_NOW, mtime, mtime_ns),
+        kills_suidgid=bool(valid & _KILL_SUIDGID),
+    )
+
+
+def _time(
+    valid: int, is_set: int, is_now: int, seconds: int, nanoseconds: int
+) -> int | None:
+    if not valid & is_set:
+        return None
+    if valid & is_now:
+        return UTIME_NOW
+    if seconds & _SIGN:  # before 1970
+        seconds -= 1 << 64
+    return seconds * _NS_PER_S + nanoseconds
