@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from snapfs.driver import EXTRACTION_LABEL, single_directory
 from snapfs.errors import InvalidArgumentError
 from snapfs.kernel_overlay import options as words
 from snapfs.model import Kind, Mount, Stack
@@ -16,8 +17,6 @@ from snapfs.overlay_format import (
     mapped_root,
 )
 
-# Set by containerd's unpacker alone: this snapshot is being filled with a layer.
-_EXTRACTION_LABEL: Final = "containerd.io/snapshot.ref"
 _INDEX_PARAMETER: Final = "/sys/module/overlay/parameters/index"
 
 
@@ -98,15 +97,10 @@ class OverlayDriver:
 
     def _bind(self, stack: Stack) -> Mount | None:
         """Return the bind mount of a stack that is one directory."""
-        _check_shape(stack)
-        if stack.kind is Kind.ACTIVE:
-            source, mode = ("" if stack.lowerdirs else stack.upperdir), "rw"
-        elif len(stack.lowerdirs) > 1:
+        single = single_directory(stack)
+        if single is None:
             return None
-        else:
-            source, mode = (*stack.lowerdirs, stack.upperdir)[0], "ro"
-        if not source:
-            return None
+        source, mode = single
         return Mount("bind", source, options=(mode, "rbind", *self._id_maps(stack)))
 
     def _short_options(self, stack: Stack) -> tuple[str, ...]:
@@ -114,7 +108,7 @@ class OverlayDriver:
         if stack.kind is Kind.VIEW:
             return (*self._id_maps(stack), *words.without_volatile(self._options))
         configured = self._options
-        if _EXTRACTION_LABEL in stack.labels:
+        if EXTRACTION_LABEL in stack.labels:
             # A layer that is unpacked must survive a crash, or it is lost for all.
             configured = words.without_volatile(configured)
         return (
@@ -140,14 +134,3 @@ def _known_prefix(xattr_prefix: str) -> XattrPrefix:
         raise InvalidArgumentError(
             f"attribute prefix {xattr_prefix!r} is neither 'trusted.' nor 'user.'"
         ) from None
-
-
-def _check_shape(stack: Stack) -> None:
-    if stack.kind is Kind.COMMITTED:
-        raise InvalidArgumentError("a committed snapshot is mounted through a view")
-    if stack.kind is Kind.ACTIVE and not stack.upperdir:
-        raise InvalidArgumentError("an active snapshot needs an upperdir")
-    if stack.kind is Kind.ACTIVE and stack.lowerdirs and not stack.workdir:
-        raise InvalidArgumentError("an active snapshot with parents needs a workdir")
-    if stack.kind is Kind.VIEW and not stack.lowerdirs and not stack.upperdir:
-        raise InvalidArgumentError("a view needs a directory to show")

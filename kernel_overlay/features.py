@@ -7,15 +7,14 @@ probe cleans up after itself; mounts are made detached, so that none can be left
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from snapfs import mountinfo, syscalls
+from snapfs.driver import Feature
 from snapfs.errors import SnapfsError
 from snapfs.kernel_overlay import context, storage
 from snapfs.kernel_overlay.mounting import mount_all, unmount
@@ -28,30 +27,14 @@ from snapfs.overlay_format import XattrPrefix
 __all__ = ["Feature", "check_storage", "probe_features"]
 
 _PARAMETERS: Final = "/sys/module/overlay/parameters"
-_FUSE_DEVICE: Final = "/dev/fuse"
 _MAPPED_ROOT: Final = 100_000  # any identity but 0 shows that the mapping works
 _NO_DESCRIPTOR: Final = -1
 
 _Answer = tuple[bool, str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Feature:
-    """One thing that a host has or lacks.
-
-    Attributes:
-        name: A stable word.
-        available: Whether it can be used, by this process and in this place.
-        evidence: What was tried and seen; the reason where it is not available.
-    """
-
-    name: str
-    available: bool
-    evidence: str
-
-
 def probe_features(directory: str) -> list[Feature]:
-    """Try out all that snapfs can make use of.
+    """Try out all that the kernel driver and its stores can make use of.
 
     Works without privileges too; then more is not available.
 
@@ -116,16 +99,6 @@ def _default(name: str) -> Callable[[], _Answer]:
         return value == "Y", f"{path} is {value}"
 
     return probe
-
-
-def _fuse_device() -> _Answer:
-    os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
-    return True, f"{_FUSE_DEVICE} can be opened"
-
-
-def _fusermount() -> _Answer:
-    path = shutil.which("fusermount3")
-    return bool(path), path or "fusermount3 is not in PATH"
 
 
 def _syncfs() -> _Answer:
@@ -246,8 +219,6 @@ _HOST_PROBES: Final[tuple[tuple[str, Callable[[], _Answer]], ...]] = (
     ("index-default", _default("index")),
     ("metacopy-default", _default("metacopy")),
     ("redirect-dir-default", _default("redirect_dir")),
-    ("fuse-device", _fuse_device),
-    ("fusermount3", _fusermount),
     ("erofs", lambda: _filesystem("erofs")),
     ("syncfs", _syncfs),
 )

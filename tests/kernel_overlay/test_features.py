@@ -179,11 +179,13 @@ def test_a_kernel_without_the_new_calls_is_recognised(
 def test_an_unexpected_error_is_a_reason_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "_FUSE_DEVICE", str(tmp_path / "missing"))
+    monkeypatch.setattr(features, "_PARAMETERS", str(tmp_path / "missing"))
 
-    fuse = by_name(probe_features(str(tmp_path)))["fuse-device"]
+    index = by_name(probe_features(str(tmp_path)))["index-default"]
 
-    assert fuse == Feature("fuse-device", False, "No such file or directory (ENOENT)")
+    assert index == Feature(
+        "index-default", False, "No such file or directory (ENOENT)"
+    )
 
 
 @pytest.mark.root

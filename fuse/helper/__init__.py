@@ -1,0 +1,1 @@
+"""``snapfs-fuse``: the mount helper that mount.fuse3 and containerd call."""

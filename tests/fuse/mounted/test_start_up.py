@@ -1,0 +1,83 @@
+"""What a server loads before it serves, and where it can be started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snapfs.fuse.helper.launcher import launcher_text
+from support.fuse_mounts import helper_environment
+from support.sandbox import REPOSITORY
+
+HEAVY = (
+    *("click", "google", "grpc", "msgspec", "psutil", "rich", "sqlite3", "urllib3"),
+    *(
+        "asyncio",
+        "concurrent",
+        "multiprocessing",
+        "pathlib",
+        "socketserver",
+        "subprocess",
+    ),
+)
+
+
+def test_a_server_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, snapfs.fuse.helper.main;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-IS",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(REPOSITORY)!r});{program}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert set(done.stdout.split()) & set(HEAVY) == set()
+
+
+@pytest.mark.fuse
+def test_it_mounts_in_a_user_namespace(tmp_path: Path) -> None:
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower" / "file").write_text("lower\n")
+    (tmp_path / "lower" / "gone").write_text("gone\n")
+    launcher = tmp_path / "snapfs-fuse"
+    launcher.write_text(launcher_text(sys.executable, str(REPOSITORY)))
+    launcher.chmod(0o755)
+    script = """
+        set -e
+        ./snapfs-fuse -o lowerdir=lower,upperdir=upper,workdir=work merged
+        echo more >> merged/file
+        rm merged/gone
+        cat merged/file
+        ls merged
+        umount merged
+    """
+
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        cwd=tmp_path,
+        env=helper_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if "unshare" in done.stderr:
+        pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["lower", "more", "file"]
+    assert os.listxattr(tmp_path / "upper" / "file") == ["user.overlay.origin"]
