@@ -63,6 +63,17 @@ class Overwrite:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Sized:
+    """Set the length of a file; truncate(2)."""
+
+    path: str
+    size: int
+
+    def apply(self, root: Path) -> None:
+        os.truncate(root / self.path, self.size)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Directory:
     """Make a directory; its parent must be there."""
 
