@@ -8,10 +8,12 @@ from typing import Final, Generic, TypeVar
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from snapfs.api import snapshots_pb2, store_pb2
+from snapfs.api import diff_pb2, health_pb2, snapshots_pb2, store_pb2
 
 SNAPSHOTS_SERVICE: Final = "containerd.services.snapshots.v1.Snapshots"
+DIFF_SERVICE: Final = "containerd.services.diff.v1.Diff"
 STORE_SERVICE: Final = "snapfs.services.store.v1.Store"
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
 # containerd's limit in both directions (defaults/defaults.go); gRPC's own for what
 # is received is 4 MiB.
@@ -22,6 +24,9 @@ BATCH: Final = 100
 
 # Metadata that containerd sends along (pkg/namespaces/grpc.go).
 NAMESPACE_HEADER: Final = "containerd-namespace"
+
+# The lease that keeps what a call makes from being collected (core/leases/grpc.go).
+LEASE_HEADER: Final = "containerd-lease"
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -141,3 +146,15 @@ STAGE: Final = Method(
     STORE_SERVICE, "Stage", store_pb2.StageRequest, store_pb2.StageResponse
 )
 PUBLISH: Final = Method(STORE_SERVICE, "Publish", store_pb2.PublishRequest, Empty)
+
+HEALTH_CHECK: Final = Method(
+    HEALTH_SERVICE,
+    "Check",
+    health_pb2.HealthCheckRequest,
+    health_pb2.HealthCheckResponse,
+)
+
+APPLY: Final = Method(
+    DIFF_SERVICE, "Apply", diff_pb2.ApplyRequest, diff_pb2.ApplyResponse
+)
+DIFF: Final = Method(DIFF_SERVICE, "Diff", diff_pb2.DiffRequest, diff_pb2.DiffResponse)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Generic
 
 from google.protobuf.message import DecodeError
 
 from snapfs.api.codes import Code, has_class_text
 from snapfs.api.methods import MAX_MESSAGE_BYTES, Method, RequestT, ResponseT
+from snapfs.closing import Closing
 from snapfs.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -22,6 +23,7 @@ from snapfs.errors import (
 from snapfs.remote.status import error_of
 from snapfs.rpc import RpcClient, RpcError
 from snapfs.rpc.client import RpcStream
+from snapfs.rpc.exchange import RpcExchange
 
 # unix(7): sun_path has 108 bytes, the last of which is the terminating NUL.
 _MAX_PATH_BYTES: Final = 107
@@ -86,7 +88,7 @@ class Channel:
             PermissionDeniedError: The socket is not for this user.
             FailedPreconditionError: The channel is closed.
         """
-        with self._translated():
+        with self.translated():
             return method.response.FromString(
                 self._client.call(
                     method.path,
@@ -111,7 +113,7 @@ class Channel:
         Raises:
             SnapfsError: As for :meth:`call`; later also by the iterator.
         """
-        with self._translated():
+        with self.translated():
             answers = self._client.stream(
                 method.path,
                 request.SerializeToString(),
@@ -119,6 +121,17 @@ class Channel:
             )
             first = next(answers, None)
         return self._responses(method, answers, first)
+
+    def exchange(
+        self, method: Method[RequestT, ResponseT]
+    ) -> Exchange[RequestT, ResponseT]:
+        """Begin a call with a stream of requests and one of responses.
+
+        Raises:
+            SnapfsError: As for :meth:`call`.
+        """
+        with self.translated():
+            return Exchange(self, method, self._client.exchange(method.path))
 
     def close(self) -> None:
         """Break the connection; calls under way fail. A second call does nothing."""
@@ -134,14 +147,15 @@ class Channel:
     ) -> Iterator[ResponseT]:
         with answers:
             while answer is not None:
-                with self._translated():
+                with self.translated():
                     response = method.response.FromString(answer)
                 yield response
-                with self._translated():
+                with self.translated():
                     answer = next(answers, None)
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Raise what the transport raises in the block as an error of ours."""
         try:
             yield
         except RpcError as error:
@@ -185,3 +199,35 @@ class Channel:
             ) from error
         self._cleanup.callback(os.close, descriptor)
         return f"/proc/self/fd/{descriptor}/{name}"
+
+
+class Exchange(Closing, Generic[RequestT, ResponseT]):
+    """A call with a stream each way; for one thread at a time.
+
+    Each request is answered by one response. Closing cancels the call.
+    """
+
+    def __init__(
+        self, channel: Channel, method: Method[RequestT, ResponseT], call: RpcExchange
+    ) -> None:
+        self._channel = channel
+        self._method = method
+        self._call = call
+
+    def ask(self, request: RequestT, timeout_s: float) -> ResponseT:
+        """Send a request and wait for its response.
+
+        Raises:
+            SnapfsError: Of the class that the server raised.
+            UnavailableError: There is no answer in time, or the server ended the call.
+        """
+        with self._channel.translated():
+            self._call.send(request.SerializeToString(), timeout_s)
+            answer = self._call.receive(timeout_s)
+            if answer is not None:
+                return self._method.response.FromString(answer)
+        raise UnavailableError(f"{self._method.path} ended before its answer")
+
+    def close(self) -> None:
+        """Cancel the call if it is not over."""
+        self._call.close()

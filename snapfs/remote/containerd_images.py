@@ -6,12 +6,12 @@ import contextlib
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from snapfs.api import content_pb2, images_pb2
 from snapfs.api.containerd_methods import BLOB_INFO, GET_IMAGE, LIST_IMAGES
 from snapfs.api.methods import NAMESPACE_HEADER
+from snapfs.closing import Closing
 from snapfs.digest import Digest
 from snapfs.errors import (
     DataLossError,
@@ -50,7 +50,7 @@ _ADVICE: Final = "start containerd, or name its socket (CONTAINERD_ADDRESS)"
 _NEAR: Final = 3
 
 
-class ContainerdImageSource:
+class ContainerdImageSource(Closing):
     """Implements :class:`snapfs.image.source.ImageSource` over containerd's socket.
 
     The connection is made at the first call; containerd may restart meanwhile.
@@ -129,22 +129,13 @@ class ContainerdImageSource:
             self._channel, digest, size_bytes, offset, self.name
         )
 
+    def interrupt(self) -> None:
+        """See :class:`snapfs.image.source.Interruptible`."""
+        self.close()
+
     def close(self) -> None:
         """Break the connection; readers end with it. A second call does nothing."""
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the source."""
-        self.close()
 
     def _connect(self, namespace: str) -> Channel:
         return Channel(

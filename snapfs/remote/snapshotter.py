@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from snapfs.api import convert, methods
 from snapfs.api import snapshots_pb2 as pb
+from snapfs.closing import Closing
 from snapfs.errors import InvalidArgumentError
 from snapfs.model import NO_LABELS, Info, Mount, Usage
 from snapfs.remote.channel import Channel
@@ -17,7 +17,7 @@ from snapfs.remote.channel import Channel
 DEFAULT_NAME: Final = "snapfs"
 
 
-class RemoteSnapshotter:
+class RemoteSnapshotter(Closing):
     """Implements :class:`snapfs.snapshotter.Snapshotter` over gRPC.
 
     Besides the errors of the contract, every method raises ``UnavailableError`` if
@@ -40,19 +40,6 @@ class RemoteSnapshotter:
     ) -> None:
         self._channel = Channel(address, timeout_s=timeout_s)
         self._name = name
-
-    def __enter__(self) -> Self:
-        """Return the snapshotter itself."""
-        return self
-
-    def __exit__(
-        self,
-        error_class: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] = NO_LABELS

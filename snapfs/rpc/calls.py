@@ -57,7 +57,9 @@ class CallContext:
 
 # A handler raises RpcError to refuse; any other exception is UNKNOWN to the caller.
 Handler: TypeAlias = Callable[[bytes, CallContext], bytes]
-StreamHandler: TypeAlias = Callable[[bytes, CallContext], Iterator[bytes]]
+# None among the responses is none: a handler that works long yields it now and then,
+# and is closed if its caller has gone.
+StreamHandler: TypeAlias = Callable[[bytes, CallContext], Iterator[bytes | None]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final
 
+from snapfs.closing import Closing
 from snapfs.rpc.client_connection import ClientConnection
 from snapfs.rpc.client_stream import ClientStream
+from snapfs.rpc.exchange import RpcExchange
 from snapfs.rpc.messages import MAX_MESSAGE_BYTES
 from snapfs.rpc.request_encoder import RequestEncoder
 from snapfs.rpc.response_head import UnprocessedError
@@ -24,7 +25,7 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 _SEND_TIMEOUT_S: Final = 30.0
 
 
-class RpcClient:
+class RpcClient(Closing):
     """Calls methods of one server; threads may share it.
 
     The connection is made at the first call, and again after it was lost. A call that
@@ -51,19 +52,6 @@ class RpcClient:
         self._connection: ClientConnection | None = None
         self._is_closed = False
 
-    def __enter__(self) -> RpcClient:
-        """Return the client, which is closed at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the client."""
-        self.close()
-
     def call(self, path: str, request: bytes, timeout_s: float | None = None) -> bytes:
         """Make a call and return its one response.
 
@@ -86,6 +74,14 @@ class RpcClient:
             RpcError: As for :meth:`call`; a refusal comes at the first item.
         """
         return RpcStream(self, path, request, timeout_s)
+
+    def exchange(self, path: str) -> RpcExchange:
+        """Begin a call with a stream of requests and one of responses.
+
+        Raises:
+            RpcError: Nobody serves, or the client is closed.
+        """
+        return RpcExchange(self, path)
 
     def close(self) -> None:
         """End the connection; calls under way fail. A second call does nothing."""
@@ -144,7 +140,7 @@ class RpcClient:
         )
 
 
-class RpcStream(Iterator[bytes]):
+class RpcStream(Iterator[bytes], Closing):
     """The responses of one call. Closing or dropping it cancels the call.
 
     For one thread at a time.
@@ -181,19 +177,6 @@ class RpcStream(Iterator[bytes]):
             raise StopIteration
         self._may_begin_again = False
         return response
-
-    def __enter__(self) -> RpcStream:
-        """Return the stream, which is closed at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the stream."""
-        self.close()
 
     def __del__(self) -> None:
         """Cancel what nobody can take any longer."""

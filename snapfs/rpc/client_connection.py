@@ -82,21 +82,47 @@ class ClientConnection(Connection[ClientStream]):
         """
         content = prefixed(request)
         with self._table.lock:
-            self._wait_for_slot(deadline)
-            stream = ClientStream(self._next_id, self._max_message_bytes)
-            self._next_id += 2
-            self._table.add(stream)
-            block = self._encoder.encode(path, timeout_s)
+            stream, block = self._opened(path, deadline, timeout_s)
             wanted = min(len(content), frames.DEFAULT_FRAME_SIZE)
             sent = self._table.grant(stream, wanted)
             flags = frames.END_STREAM if sent == len(content) else 0
-            data = frames.frame(frames.HEADERS, frames.END_HEADERS, stream.id, block)
+            data = block
             if sent:
                 data += frames.frame(frames.DATA, flags, stream.id, content[:sent])
             self._writer.send(data)
         if not flags:
-            self._send_rest(stream, content[sent:], deadline)
+            self._send_rest(stream, content[sent:], deadline, ends=True)
         return stream
+
+    def open(
+        self, path: str, deadline: float | None, timeout_s: float | None
+    ) -> ClientStream:
+        """Begin a call whose requests come one by one, by ``send``.
+
+        Raises:
+            RpcError: The call cannot be made, or not in time.
+        """
+        with self._table.lock:
+            stream, block = self._opened(path, deadline, timeout_s)
+            self._writer.send(block)
+        return stream
+
+    def send(
+        self, stream: ClientStream, request: bytes, deadline: float | None
+    ) -> None:
+        """Send one more request of a call; if that is over, nothing happens.
+
+        Raises:
+            RpcError: It could not be sent in time.
+        """
+        self._send_rest(stream, prefixed(request), deadline, ends=False)
+
+    def end_requests(self, stream: ClientStream) -> None:
+        """Say that no request follows."""
+        with self._table.lock:
+            if not stream.is_over:
+                end = frames.frame(frames.DATA, frames.END_STREAM, stream.id, b"")
+                self._writer.send(end)
 
     def cancel(self, stream: ClientStream) -> None:
         """Give up a call, if it is not over."""
@@ -181,8 +207,25 @@ class ClientConnection(Connection[ClientStream]):
         if self._next_id >= _LAST_ID:
             self._closed_by = "the connection has served its time"
 
+    def _opened(
+        self, path: str, deadline: float | None, timeout_s: float | None
+    ) -> tuple[ClientStream, bytes]:
+        """Return a new stream and the frame that opens it; with the lock held."""
+        self._wait_for_slot(deadline)
+        stream = ClientStream(self._next_id, self._max_message_bytes)
+        self._next_id += 2
+        self._table.add(stream)
+        block = self._encoder.encode(path, timeout_s)
+        flags = frames.END_HEADERS
+        return stream, frames.frame(frames.HEADERS, flags, stream.id, block)
+
     def _send_rest(
-        self, stream: ClientStream, content: bytes, deadline: float | None
+        self,
+        stream: ClientStream,
+        content: bytes,
+        deadline: float | None,
+        *,
+        ends: bool,
     ) -> None:
         """Send what did not fit; an answer that comes first is an answer."""
         try:
@@ -193,7 +236,7 @@ class ClientConnection(Connection[ClientStream]):
                 stream,
                 content,
                 deadline=deadline,
-                ends=True,
+                ends=ends,
             )
         except BaseException:
             self.cancel(stream)

@@ -138,13 +138,17 @@ class Runner:
         assert route is not None
         assert route.stream is not None
         assert context is not None
-        messages: Iterator[bytes] = iter(())
+        messages: Iterator[bytes | None] = iter(())
         begun = False
         try:
             if self._is_in_vain(stream, self._writer.send):
                 return
             messages = route.stream(request, context)
             for message in messages:
+                if message is None:
+                    if self._is_in_vain(stream, self._writer.send):
+                        return
+                    continue
                 if not self._send_message(stream, message, begun=begun):
                     break
                 begun = True
@@ -250,7 +254,7 @@ def _failure_of(error: Exception, path: str) -> RpcError:
     return RpcError(UNKNOWN, f"unexpected {type(error).__name__}: {error}")
 
 
-def _close(messages: Iterator[bytes], path: str) -> None:
+def _close(messages: Iterator[bytes | None], path: str) -> None:
     """Close a generator, so that it ends its work now; other iterators need not."""
     close = getattr(messages, "close", None)
     if close is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
+import select
 import socket
 import struct
 import threading
@@ -97,6 +98,9 @@ class RpcServer:
         self._acceptor = threading.Thread(
             target=self._accept, name="snapfs-accept", daemon=True
         )
+        # Wakes the acceptor. Shutting the socket down would, too, but for everybody:
+        # a socket of systemd's must take connections after us.
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_stopping = threading.Event()
 
     def start(self) -> None:
@@ -144,22 +148,34 @@ class RpcServer:
 
     def _stop_accepting(self) -> None:
         self._is_stopping.set()
+        if self._wake < 0:
+            return
+        os.eventfd_write(self._wake, 1)
         if self._acceptor.ident is not None:
-            # Closing would not wake the acceptor; this does (unix(7) has no word for
-            # it, accept(2) fails with EINVAL).
-            with contextlib.suppress(OSError):  # closed by an earlier call
-                self._sock.shutdown(socket.SHUT_RDWR)
             self._acceptor.join()
+        os.close(self._wake)
+        self._wake = -1
         self._sock.close()
 
     def _accept(self) -> None:
-        while not self._is_stopping.is_set():
+        # Another process may share the socket, and take what poll saw.
+        self._sock.setblocking(False)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            poll.poll()
+            if self._is_stopping.is_set():
+                return
             try:
-                self._welcome(self._sock.accept()[0])
+                sock = self._sock.accept()[0]
+                sock.setblocking(True)
+                self._welcome(sock)
+            except BlockingIOError:
+                continue
             except OSError as error:
-                if not self._is_stopping.is_set():
-                    _log.warning("no connection can be accepted: %s", error)
-                    self._is_stopping.wait(_ACCEPT_PAUSE_S)
+                _log.warning("no connection can be accepted: %s", error)
+                self._is_stopping.wait(_ACCEPT_PAUSE_S)
 
     def _welcome(self, sock: socket.socket) -> None:
         """Give a new client a reader, or turn it away.

@@ -15,8 +15,12 @@ import snapfs.api
 from snapfs.api import (
     containerd_methods,
     content_pb2,
+    diff_pb2,
+    health_pb2,
     images_pb2,
+    leases_pb2,
     methods,
+    namespaces_pb2,
     snapshots_pb2,
     store_pb2,
     types_pb2,
@@ -53,7 +57,11 @@ def described() -> dict[str, MethodDescriptor]:
         snapshots_pb2.DESCRIPTOR.services_by_name["Snapshots"],
         store_pb2.DESCRIPTOR.services_by_name["Store"],
         images_pb2.DESCRIPTOR.services_by_name["Images"],
+        namespaces_pb2.DESCRIPTOR.services_by_name["Namespaces"],
         content_pb2.DESCRIPTOR.services_by_name["Content"],
+        leases_pb2.DESCRIPTOR.services_by_name["Leases"],
+        diff_pb2.DESCRIPTOR.services_by_name["Diff"],
+        health_pb2.DESCRIPTOR.services_by_name["Health"],
     )
     return {
         f"/{service.full_name}/{method.name}": method

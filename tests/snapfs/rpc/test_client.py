@@ -101,7 +101,8 @@ def grpcio_server(path: str) -> tuple[grpc.Server, futures.ThreadPoolExecutor]:
     def streaming(handler: StreamHandler) -> grpc.RpcMethodHandler:
         def behave(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
             try:
-                yield from handler(request, context_of_ours)
+                messages = handler(request, context_of_ours)
+                yield from (one for one in messages if one is not None)
             except RpcError as error:
                 raise _aborted(context, error) from error
 
