@@ -1,0 +1,1 @@
+"""The layer debugger: what an image's layers show, from their indexes alone."""
