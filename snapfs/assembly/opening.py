@@ -21,7 +21,7 @@ from snapfs.state import RootLock, StatePaths
 
 # A burst of container starts takes this many without waiting for a disk; an empty
 # directory pair is all that each costs.
-_RESERVE_SIZE: Final = 32
+_RESERVE_SIZE: Final = 64
 
 _ANSWER_S: Final = 5.0  # an owner that serves says so at once, even a busy one
 
@@ -97,7 +97,7 @@ def open_store(
         if time.monotonic() >= deadline:
             raise UnavailableError(
                 f"{paths.root} is in use by {lock}, which does not serve it; wait for"
-                " it or stop it"
+                " it or stop it; under 'snapfs serve' commands work side by side"
             )
         time.sleep(_POLL_S)
 

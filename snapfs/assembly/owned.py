@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from snapfs.assembly.drivers import choose_for_store, known_drivers
 from snapfs.assembly.root_directory import (
     holds_store,
     nearest_directory,
     no_store,
     root_errors,
 )
-from snapfs.assembly.settings import DRIVERS, StoreSettings
-from snapfs.driver import Driver
+from snapfs.assembly.settings import StoreSettings
+from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import (
     FailedPreconditionError,
-    InvalidArgumentError,
     ResourceExhaustedError,
-    UnavailableError,
 )
 from snapfs.manager import ManagerParts, SnapshotManager
 from snapfs.manager.recovery import recover
@@ -30,6 +28,7 @@ from snapfs.overlay_format import XattrPrefix, fitting_prefix
 from snapfs.state import (
     Ballast,
     DirectoryReserve,
+    LoopImages,
     RootLock,
     SnapshotDirectories,
     StatePaths,
@@ -37,6 +36,7 @@ from snapfs.state import (
     open_identity,
 )
 from snapfs.state.identity import SCRATCH_PREFIX, write_identity
+from snapfs.state.quota import QuotaLimiter
 
 
 class OwnedStore(SnapshotManager):
@@ -53,6 +53,7 @@ class OwnedStore(SnapshotManager):
         self._reserve = reserve
         self._closing = threading.Lock()
         if reserve is not None:
+            parts.metadata.preallocate_log()
             reserve.start()
 
     def close(self) -> None:
@@ -95,7 +96,12 @@ def refuse_unfit(paths: StatePaths, settings: StoreSettings) -> None:
         return
     directory = nearest_directory(paths.root)
     if os.path.isdir(directory):  # else making the root fails, and says why
-        _drivers(directory, fitting_prefix(), settings)
+        prefix = fitting_prefix()
+        known_drivers(prefix, settings)
+        chosen = choose_for_store(directory, prefix, settings.driver)
+        if settings.max_size:
+            _limiter(StatePaths(directory), settings, chosen.name)
+            _images(StatePaths(directory), settings, chosen.name)
 
 
 def owned_store(
@@ -130,7 +136,9 @@ def _opened(
     if is_new and not create:
         raise no_store(paths)
     _check_prefix(paths, identity)
-    drivers = _drivers(paths.root, XattrPrefix(identity.xattr_prefix), settings)
+    prefix = XattrPrefix(identity.xattr_prefix)
+    drivers = known_drivers(prefix, settings)
+    chosen = choose_for_store(paths.root, prefix, settings.driver)
     if is_new:
         metadata = _make_metadata(paths, identity)
     else:
@@ -145,10 +153,16 @@ def _opened(
             paths=paths,
             identity=identity,
             metadata=metadata,
-            directories=SnapshotDirectories(paths, reserve=reserve),
+            directories=SnapshotDirectories(
+                paths,
+                limiter=_limiter(paths, settings, chosen.name),
+                images=_images(paths, settings, chosen.name),
+                reserve=reserve,
+            ),
             drivers=drivers,
-            driver=_chosen(settings.driver, drivers),
+            driver=chosen.name,
             durability=settings.durability,
+            min_free_percent=settings.min_free_percent,
         )
         recover(parts)
         _remove_scratch(paths)
@@ -156,6 +170,40 @@ def _opened(
     except BaseException:
         metadata.close()
         raise
+
+
+def _limiter(
+    paths: StatePaths, settings: StoreSettings, driver: str
+) -> QuotaLimiter | None:
+    """Return what limits the space of new snapshots; a FUSE server does it itself.
+
+    Raises:
+        FailedPreconditionError: All are to be limited, and none can be.
+    """
+    if driver == "fuse" or settings.limit_backend == "loop":
+        return None
+    limiter = QuotaLimiter(paths.root, settings.max_size, EXTRACTION_LABEL)
+    if settings.max_size and not limiter.has_quotas:
+        raise FailedPreconditionError(
+            f"limits.max_size: {paths.root} has no project quotas; mount its filesystem"
+            " with prjquota, or serve with --driver fuse, which counts by itself"
+        )
+    return limiter
+
+
+def _images(
+    paths: StatePaths, settings: StoreSettings, driver: str
+) -> LoopImages | None:
+    """Return the images of a store that makes, or has made, such.
+
+    Raises:
+        UnavailableError: They are wanted, and this host cannot have them.
+    """
+    is_wanted = settings.limit_backend == "loop" and driver == "kernel"
+    if not is_wanted and not os.path.isdir(paths.images):
+        return None
+    default = settings.max_size if is_wanted else 0
+    return LoopImages(paths, default, EXTRACTION_LABEL, makes_new=is_wanted)
 
 
 def _remove_scratch(paths: StatePaths) -> None:
@@ -197,31 +245,3 @@ def _check_prefix(paths: StatePaths, identity: StoreIdentity) -> None:
             f"store {paths.root} keeps its marks in trusted.* attributes, which need"
             " root outside of user namespaces; run as root, or choose another --root"
         )
-
-
-def _drivers(
-    directory: str, prefix: XattrPrefix, settings: StoreSettings
-) -> Mapping[str, Driver]:
-    """Return the drivers that work for snapshots in ``directory``."""
-    from snapfs.kernel_overlay import OverlayDriver
-    from snapfs.kernel_overlay.storage import check_storage
-
-    if settings.driver not in DRIVERS:
-        raise InvalidArgumentError(
-            f"unknown driver {settings.driver!r}; choose one of {', '.join(DRIVERS)}"
-        )
-    if settings.driver == "fuse":
-        raise UnavailableError(
-            "the FUSE driver is not part of this version; use --driver kernel"
-        )
-    kernel = OverlayDriver(
-        xattr_prefix=prefix,
-        mount_options=settings.mount_options,
-        remap_ids=settings.remap_ids,
-    )
-    check_storage(directory, prefix)
-    return {kernel.name: kernel}
-
-
-def _chosen(wanted: str, drivers: Mapping[str, Driver]) -> str:
-    return next(iter(drivers)) if wanted == "auto" else wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,10 @@ from snapfs.state import StatePaths
 
 if TYPE_CHECKING:
     from snapfs.assembly.settings import ServeSettings
+    from snapfs.service.notify import Notifier
+    from snapfs.service.observing import Observe
+    from snapfs.service.tracing import Tracer
+    from snapfs.snapshotter import StoreAdmin
 
 _log = logging.getLogger(__name__)
 
@@ -45,20 +50,33 @@ def _serve(
     root: str | os.PathLike[str], settings: ServeSettings, signals: _StopSignals
 ) -> None:
     # Here: they are slow to load, and a command without a service needs neither.
+    from snapfs.assembly.differ import StoreDiffer
+    from snapfs.assembly.listening import containerd_listener, refuse_unfit
     from snapfs.service.notify import Notifier
     from snapfs.service.server import Listener, Server
-    from snapfs.service.socket_path import refuse_address
 
     notifier = Notifier(settings.notify_socket)
-    # First what needs no store: a mistake in the address must not make one.
+    # First what needs no store: a mistake in the settings must not make one.
     if not os.path.exists(StatePaths(os.path.abspath(root)).identity):
-        refuse_address(settings.address)
-    store = own_store(root, settings.store)
-    try:
+        refuse_unfit(settings)
+    with contextlib.ExitStack() as cleanup:
+        tracer = None
+        if settings.tracing_endpoint:
+            tracer = cleanup.enter_context(_tracer(settings.tracing_endpoint))
+        store = own_store(root, settings.store)
+        cleanup.callback(store.close)
         status = store.status()
+        differ = StoreDiffer(store, settings)
+        cleanup.callback(differ.close)
+        snapshotter = ContainerdSnapshotter(
+            store, differ.settler, shares_namespaces=settings.shares_namespaces
+        )
+        observe = None
+        if settings.metrics_address:
+            observe = _offer_metrics(store, settings.metrics_address, cleanup)
         server = Server(
             [
-                Listener(settings.address, ContainerdSnapshotter(store)),
+                containerd_listener(settings, snapshotter, differ),
                 Listener(
                     os.path.join(status.root, "snapfs.sock"),
                     store,
@@ -67,18 +85,60 @@ def _serve(
                 ),
             ],
             workers=settings.workers,
+            observe=observe,
+            tracer=tracer,
         )
-        try:
-            server.start()
-            store.cleanup()  # what the last process left in the trash
-            notifier.ready(f"{status.snapshots} snapshots in {status.root}")
-            _log.info("stopping on %s", signals.wait().name)
-            notifier.stopping()
-            server.stop(_GRACE_S)
-        finally:
-            server.stop(0)
-    finally:
-        store.close()
+        cleanup.callback(server.stop, 0)
+        server.start()
+        store.cleanup()  # what the last process left in the trash
+        _start_watchdog(settings, notifier, cleanup)
+        notifier.ready(f"{status.snapshots} snapshots in {status.root}")
+        _log.info("stopping on %s", signals.wait().name)
+        notifier.stopping()
+        server.stop(_GRACE_S)
+
+
+def _tracer(endpoint: str) -> Tracer:
+    import snapfs
+    from snapfs.service.tracing import Tracer
+
+    return Tracer(endpoint, snapfs.__version__)
+
+
+def _offer_metrics(
+    store: StoreAdmin, address: str, cleanup: contextlib.ExitStack
+) -> Observe:
+    import snapfs
+    from snapfs.assembly.fuse_mounts import live_fuse_mounts
+    from snapfs.service.metrics import Metrics, MetricsServer
+
+    metrics = Metrics(store, live_fuse_mounts, snapfs.__version__)
+    server = MetricsServer(address, metrics)
+    cleanup.callback(server.close)
+    _log.info("metrics on http://%s/metrics", address)
+    return metrics.observe
+
+
+def _start_watchdog(
+    settings: ServeSettings, notifier: Notifier, cleanup: contextlib.ExitStack
+) -> None:
+    if not settings.watchdog_s:
+        return
+    from snapfs.api.health_pb2 import HealthCheckRequest
+    from snapfs.api.methods import HEALTH_CHECK
+    from snapfs.remote.channel import Channel
+    from snapfs.service.watchdog import Watchdog
+
+    interval_s = settings.watchdog_s / 2
+    channel = Channel(settings.address, timeout_s=interval_s)
+    cleanup.callback(channel.close)
+    watchdog = Watchdog(
+        interval_s,
+        lambda: channel.call(HEALTH_CHECK, HealthCheckRequest()),
+        notifier.alive,
+    )
+    cleanup.callback(watchdog.stop)
+    watchdog.start()
 
 
 class _StopSignals:

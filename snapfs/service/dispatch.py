@@ -18,13 +18,13 @@ from google.protobuf.message import DecodeError, Message
 from snapfs.api.codes import Code
 from snapfs.api.methods import Method, RequestT, ResponseT
 from snapfs.errors import InvalidArgumentError
-from snapfs.service.log import SLOW_CALL_S, log_call, logs_fine_calls
+from snapfs.service.log import SLOW_CALL_S, Origin, log_call, logs_fine_calls
 from snapfs.service.status import StatusError, status_of
 
 # Asked only if a call is written down: reading the metadata costs time.
-Namespace: TypeAlias = Callable[[], str]
-UnaryCall: TypeAlias = Callable[[bytes, Namespace], bytes]
-StreamCall: TypeAlias = Callable[[bytes, Namespace], Iterator[bytes]]
+Caller: TypeAlias = Callable[[], Origin]
+UnaryCall: TypeAlias = Callable[[bytes, Caller], bytes]
+StreamCall: TypeAlias = Callable[[bytes, Caller], Iterator[bytes | None]]
 
 _SLOW_CALL_NS: Final = int(SLOW_CALL_S * 1e9)
 
@@ -50,7 +50,7 @@ class UnaryEndpoint(Generic[RequestT, ResponseT]):
         self._answer = answer
         self._to_status = to_status
 
-    def __call__(self, request: bytes, namespace: Namespace) -> bytes:
+    def __call__(self, request: bytes, caller: Caller) -> bytes:
         """Answer one call.
 
         Raises:
@@ -59,17 +59,17 @@ class UnaryEndpoint(Generic[RequestT, ResponseT]):
         started_ns = time.perf_counter_ns()
         message: RequestT | None = None
         try:
-            message = _parsed(self._method, request)
+            message = parsed(self._method, request)
             response = _encoded(self._answer(message))
         except Exception as error:
             status = self._to_status(error)
-            _log_failure(self.path, message, status, error, started_ns, namespace)
+            log_failure(self.path, message, status, error, started_ns, caller)
             raise status from error
         duration_ns = time.perf_counter_ns() - started_ns
         slow = duration_ns >= _SLOW_CALL_NS
         if slow or logs_fine_calls():
             key = _key_of(message)
-            log_call(self.path, key, Code.OK, duration_ns, namespace(), slow=slow)
+            log_call(self.path, key, Code.OK, duration_ns, caller(), slow=slow)
         return response
 
 
@@ -89,7 +89,7 @@ class StreamEndpoint(Generic[RequestT, ResponseT]):
         self._method = method
         self._answer = answer
 
-    def __call__(self, request: bytes, namespace: Namespace) -> Iterator[bytes]:
+    def __call__(self, request: bytes, caller: Caller) -> Iterator[bytes]:
         """Answer one call.
 
         Raises:
@@ -99,18 +99,18 @@ class StreamEndpoint(Generic[RequestT, ResponseT]):
         started_ns = time.perf_counter_ns()
         message: RequestT | None = None
         try:
-            message = _parsed(self._method, request)
+            message = parsed(self._method, request)
             for response in self._answer(message):
                 yield _encoded(response)
         except GeneratorExit:
-            _log_success(self.path, Code.CANCELLED, started_ns, namespace)
+            log_success(self.path, Code.CANCELLED, started_ns, caller)
             raise
         except Exception as error:
             status = status_of(error)
-            _log_failure(self.path, message, status, error, started_ns, namespace)
+            log_failure(self.path, message, status, error, started_ns, caller)
             raise status from error
         if logs_fine_calls():
-            _log_success(self.path, Code.OK, started_ns, namespace)
+            log_success(self.path, Code.OK, started_ns, caller)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,7 +127,12 @@ class Endpoints:
         )
 
 
-def _parsed(method: Method[RequestT, ResponseT], request: bytes) -> RequestT:
+def parsed(method: Method[RequestT, ResponseT], request: bytes) -> RequestT:
+    """Return the request of a call.
+
+    Raises:
+        InvalidArgumentError: It cannot be read.
+    """
     try:
         return method.request.FromString(request)
     except DecodeError as error:
@@ -148,18 +153,20 @@ def _key_of(message: Message | None) -> str:
     return str(key)
 
 
-def _log_success(path: str, code: Code, started_ns: int, namespace: Namespace) -> None:
-    log_call(path, "", code, time.perf_counter_ns() - started_ns, namespace())
+def log_success(path: str, code: Code, started_ns: int, caller: Caller) -> None:
+    """Write down a call that ended as it should."""
+    log_call(path, "", code, time.perf_counter_ns() - started_ns, caller())
 
 
-def _log_failure(
+def log_failure(
     path: str,
     message: Message | None,
     status: StatusError,
     error: Exception,
     started_ns: int,
-    namespace: Namespace,
+    caller: Caller,
 ) -> None:
+    """Write down a call that failed."""
     duration_ns = time.perf_counter_ns() - started_ns
     # Remove answers a harmless code for any error; the log tells the true one.
     true_code = status_of(error).code
@@ -168,7 +175,7 @@ def _log_failure(
         _key_of(message),
         true_code,
         duration_ns,
-        namespace(),
+        caller(),
         message=status.message,
         error=error,
         slow=duration_ns >= _SLOW_CALL_NS,

@@ -1,10 +1,10 @@
 """The log of calls, and the two forms in which ``serve`` writes its log.
 
 Each call is one record with structured fields (``method``, ``key``, ``code``,
-``duration_ms``, ``namespace``) as attributes of the record, which both formatters
-write. Fine calls are DEBUG, slow ones WARNING. A failure that the caller asked for
-(no such key) is INFO, one that the host has to do with (disk full) WARNING, and one
-that nobody expected ERROR, with its traceback.
+``duration_ms``, ``namespace``, ``peer``) as attributes of the record, which both
+formatters write. Fine calls are DEBUG, slow ones WARNING. A failure that the caller
+asked for (no such key) is INFO, one that the host has to do with (disk full) WARNING,
+and one that nobody expected ERROR, with its traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import enum
 import json
 import logging
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from snapfs.api.codes import Code
 
@@ -24,7 +24,7 @@ _log: Final = logging.getLogger("snapfs.service")
 SLOW_CALL_S: Final = 1.0
 
 # Beyond the usual attributes, a record of ours has these.
-_FIELDS: Final = ("method", "key", "code", "duration_ms", "namespace")
+_FIELDS: Final = ("method", "key", "code", "duration_ms", "namespace", "peer")
 
 # A key is as long as the caller likes.
 _MAX_KEY: Final = 256
@@ -39,6 +39,22 @@ _CALLERS_FAULT: Final = frozenset(
         Code.UNIMPLEMENTED,
     )
 )
+
+
+class Origin(NamedTuple):
+    """Where a call comes from.
+
+    Attributes:
+        namespace: containerd's, as its metadata names it.
+        peer: The process that called, in words.
+        lease: What keeps containerd's new resources for this caller; mostly "".
+        traceparent: The trace that it belongs to, as W3C Trace Context has it.
+    """
+
+    namespace: str = ""
+    peer: str = ""
+    lease: str = ""
+    traceparent: str = ""
 
 
 class LogFormat(enum.StrEnum):
@@ -100,7 +116,7 @@ def log_call(
     key: str,
     code: Code,
     duration_ns: int,
-    namespace: str,
+    origin: Origin,
     *,
     message: str = "",
     error: Exception | None = None,
@@ -116,7 +132,8 @@ def log_call(
         "key": key[:_MAX_KEY],
         "code": code.name,
         "duration_ms": round(duration_ns / 1e6, 3),
-        "namespace": namespace,
+        "namespace": origin.namespace,
+        "peer": origin.peer,
     }
     trace = error if level >= logging.ERROR else None
     _log.log(level, "%s", text, extra=extra, exc_info=trace)

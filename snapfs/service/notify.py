@@ -31,6 +31,10 @@ class Notifier:
         """Say that the service drains and ends."""
         self._send("STOPPING=1", status)
 
+    def alive(self) -> None:
+        """Say that the service works; systemd waits ``WatchdogSec=`` for the next."""
+        self._send("WATCHDOG=1", "")
+
     def status(self, status: str) -> None:
         """Say in one line what the service does."""
         self._send("", status)

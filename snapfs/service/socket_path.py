@@ -64,6 +64,7 @@ class SocketPath:
     Args:
         address: An absolute path. The directories above are made if they are missing.
         mode: The mode of the socket.
+        group: The group that owns it; None for the process's own.
         allow_long: Accept more than 107 bytes. Only clients that know the way through
             ``/proc/self/fd`` reach such a socket; snapfs does, containerd does not.
 
@@ -77,11 +78,17 @@ class SocketPath:
     """
 
     def __init__(
-        self, address: str, *, mode: int = 0o600, allow_long: bool = False
+        self,
+        address: str,
+        *,
+        mode: int = 0o600,
+        group: int | None = None,
+        allow_long: bool = False,
     ) -> None:
         _check_address(address, allow_long=allow_long)
         self._address = address
         self._mode = mode
+        self._group = group
         self._parent, self._name = os.path.split(address)
         self._identity: tuple[int, int] | None = None
         with _refusal_named(address):
@@ -105,9 +112,13 @@ class SocketPath:
 
         Raises:
             FailedPreconditionError: Something took the place meanwhile.
+            PermissionDeniedError: The group is none that this process may give.
         """
         bound = os.path.join(self._private, self._bind_name)
-        os.chmod(bound, self._mode)
+        with _refusal_named(self._address):
+            if self._group is not None:
+                os.chown(bound, -1, self._group)
+            os.chmod(bound, self._mode)
         status = os.lstat(bound)
         with _refusal_named(self._address), _locked(self._parent) as parent_fd:
             _clear_place(parent_fd, self._name, self._address)

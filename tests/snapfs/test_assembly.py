@@ -80,11 +80,16 @@ def test_a_root_that_is_a_file_is_refused(root: Path) -> None:
     ("settings", "error"),
     [
         pytest.param(StoreSettings(driver="zfs"), InvalidArgumentError, id="driver"),
-        pytest.param(StoreSettings(driver="fuse"), UnavailableError, id="fuse"),
         pytest.param(
             StoreSettings(mount_options=("no-such-option",)),
             InvalidArgumentError,
             id="option",
+        ),
+        pytest.param(
+            StoreSettings(driver="kernel", max_size=1 << 30),
+            FailedPreconditionError,
+            id="no quotas",
+            marks=pytest.mark.root,
         ),
     ],
 )
@@ -94,6 +99,7 @@ def test_a_setting_that_cannot_be_used_makes_no_store(
     with pytest.raises(error):
         open_store(root, settings)
 
+    assert not root.exists()
     with open_store(root) as store:
         assert store.check() == []
 

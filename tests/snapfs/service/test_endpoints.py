@@ -12,13 +12,20 @@ from snapfs.api import methods
 from snapfs.api import snapshots_pb2 as pb
 from snapfs.api import store_pb2 as store_pb
 from snapfs.api.codes import Code
-from snapfs.errors import SnapfsError
-from snapfs.model import Info
+from snapfs.differ import Content, LayerOrder
+from snapfs.errors import SnapfsError, UnimplementedError
+from snapfs.model import Info, Mount
 from snapfs.service.admin import store_endpoints
+from snapfs.service.diff import diff_endpoints
 from snapfs.service.dispatch import Endpoints
+from snapfs.service.health import health_endpoints
+from snapfs.service.log import Origin
 from snapfs.service.servicer import batches, snapshots_endpoints
 from snapfs.service.status import StatusError
+from snapfs.stopping import Stop
 from support.memory_store import MemoryStore
+
+DIFF = methods.DIFF_SERVICE
 
 # Field 1 announces more bytes than there are.
 UNREADABLE = b"\x0a\xff"
@@ -42,11 +49,44 @@ class BrokenStore(MemoryStore):
         raise self._error
 
 
+class NoDiffer:
+    """Does nothing, and says so."""
+
+    def apply(
+        self,
+        content: Content,
+        mounts: Sequence[Mount],
+        namespace: str,
+        *,
+        is_synced: bool,
+        stop: Stop,
+    ) -> Content:
+        raise UnimplementedError(f"{content} {mounts} {namespace} {is_synced} {stop}")
+
+    def diff(
+        self,
+        before: Sequence[Mount],
+        after: Sequence[Mount],
+        order: LayerOrder,
+        *,
+        stop: Stop,
+    ) -> Content:
+        raise UnimplementedError(f"{before} {after} {order} {stop}")
+
+
+TESTSUITE = Origin("testsuite", "pid 7, uid 0")
+
+
 class Calls:
     """Makes calls as a transport does."""
 
     def __init__(self, store: MemoryStore) -> None:
-        self.endpoints: Endpoints = snapshots_endpoints(store) | store_endpoints(store)
+        self.endpoints: Endpoints = (
+            snapshots_endpoints(store)
+            | store_endpoints(store)
+            | diff_endpoints(NoDiffer())
+            | health_endpoints([methods.SNAPSHOTS_SERVICE])
+        )
 
     def __call__(
         self,
@@ -54,7 +94,7 @@ class Calls:
         request: methods.RequestT,
     ) -> methods.ResponseT:
         raw = self.endpoints.unary[method.path](
-            request.SerializeToString(), lambda: "testsuite"
+            request.SerializeToString(), lambda: TESTSUITE
         )
         return method.response.FromString(raw)
 
@@ -64,8 +104,9 @@ class Calls:
         request: methods.RequestT,
     ) -> Iterator[methods.ResponseT]:
         for raw in self.endpoints.streams[method.path](
-            request.SerializeToString(), lambda: "testsuite"
+            request.SerializeToString(), lambda: TESTSUITE
         ):
+            assert raw is not None
             yield method.response.FromString(raw)
 
 
@@ -82,8 +123,10 @@ def calls(store: MemoryStore) -> Calls:
 def test_every_method_of_the_table_is_offered(calls: Calls) -> None:
     table = [row for row in vars(methods).values() if isinstance(row, methods.Method)]
 
-    assert set(calls.endpoints.unary) == {row.path for row in table if not row.streams}
-    assert set(calls.endpoints.streams) == {row.path for row in table if row.streams}
+    # Those of the differ take long: a stream of one response, the same on the wire.
+    streamed = {row.path for row in table if row.streams or row.service == DIFF}
+    assert set(calls.endpoints.streams) == streamed
+    assert set(calls.endpoints.unary) == {row.path for row in table} - streamed
 
 
 @pytest.mark.parametrize(
@@ -196,8 +239,8 @@ def test_batch_of_large_snapshots_ends_before_a_message_is_full() -> None:
 def test_unreadable_request_is_refused_by_every_call(calls: Calls, path: str) -> None:
     def call() -> object:
         if path in calls.endpoints.unary:
-            return calls.endpoints.unary[path](UNREADABLE, lambda: "")
-        return list(calls.endpoints.streams[path](UNREADABLE, lambda: ""))
+            return calls.endpoints.unary[path](UNREADABLE, Origin)
+        return list(calls.endpoints.streams[path](UNREADABLE, Origin))
 
     with pytest.raises(StatusError, match="cannot be read") as caught:
         call()
@@ -274,7 +317,7 @@ def test_closing_a_list_closes_the_walk() -> None:
                 closed.append(True)
 
     listing = snapshots_endpoints(EndlessStore()).streams[methods.LIST.path](
-        b"", lambda: ""
+        b"", Origin
     )
     next(listing)
 

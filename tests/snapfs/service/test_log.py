@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from snapfs.api.codes import Code
-from snapfs.service.log import LogFormat, call_level, formatter, log_call
+from snapfs.service.log import LogFormat, Origin, call_level, formatter, log_call
+
+K8S = Origin("k8s.io", "pid 7, uid 0")
 
 
 def record_of(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
@@ -35,7 +37,7 @@ def test_level_says_whom_it_concerns(code: Code, slow: bool, level: int) -> None
 def test_a_call_is_written_down_with_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "snapfs.service")
 
-    log_call("/s/Stat", "a b", Code.NOT_FOUND, 1_234_567, "k8s.io", message="gone")
+    log_call("/s/Stat", "a b", Code.NOT_FOUND, 1_234_567, K8S, message="gone")
 
     fields = vars(record_of(caplog))
     assert fields["method"] == "/s/Stat"
@@ -43,32 +45,33 @@ def test_a_call_is_written_down_with_fields(caplog: pytest.LogCaptureFixture) ->
     assert fields["code"] == "NOT_FOUND"
     assert fields["duration_ms"] == 1.235
     assert fields["namespace"] == "k8s.io"
+    assert fields["peer"] == "pid 7, uid 0"
 
 
 def test_a_long_key_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "snapfs.service")
 
-    log_call("/s/Stat", "k" * 10_000, Code.OK, 1, "")
+    log_call("/s/Stat", "k" * 10_000, Code.OK, 1, Origin())
 
     assert len(vars(record_of(caplog))["key"]) == 256
 
 
 def test_text_is_one_line_with_quoted_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "snapfs.service")
-    log_call("/s/Stat", 'a "b"', Code.NOT_FOUND, 1_000_000, "", message="one\ntwo")
+    log_call("/s/Stat", 'a "b"', Code.NOT_FOUND, 1_000, Origin(), message="one\ntwo")
 
     line = formatter(LogFormat.TEXT).format(record_of(caplog))
 
     time, _, rest = line.partition(" ")
     assert time.endswith("Z")
     assert rest == (
-        'INFO one two method=/s/Stat key="a \\"b\\"" code=NOT_FOUND duration_ms=1.0'
+        'INFO one two method=/s/Stat key="a \\"b\\"" code=NOT_FOUND duration_ms=0.001'
     )
 
 
 def test_json_is_one_object_a_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "snapfs.service")
-    log_call("/s/Stat", "a", Code.OK, 1_000_000, "ns", message="odd \udcff\nname")
+    log_call("/s/Stat", "a", Code.OK, 1_000, Origin("ns"), message="odd \udcff\nname")
 
     line = formatter(LogFormat.JSON).format(record_of(caplog))
 
@@ -83,7 +86,7 @@ def test_json_is_one_object_a_line(caplog: pytest.LogCaptureFixture) -> None:
         "method": "/s/Stat",
         "key": "a",
         "code": "OK",
-        "duration_ms": 1.0,
+        "duration_ms": 0.001,
         "namespace": "ns",
     }
 

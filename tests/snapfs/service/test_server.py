@@ -415,3 +415,36 @@ def test_stopped_server_leaves_no_thread(tmp_path: Path) -> None:
 
     left = [t.name for t in threading.enumerate() if t.name.startswith("snapfs-")]
     assert left == []
+
+
+@pytest.mark.root
+def test_a_group_gets_a_socket_for_its_members(tmp_path: Path) -> None:
+    address = str(tmp_path / "s.sock")
+    server = Server([Listener(address, MemoryStore(), mode=0o660, group=4242)])
+    server.start()
+
+    status = os.stat(address)
+    server.stop(GRACE_S)
+
+    assert stat.S_IMODE(status.st_mode) == 0o660
+    assert status.st_gid == 4242
+
+
+def test_a_socket_of_another_goes_on_to_listen_after_us(tmp_path: Path) -> None:
+    address = str(tmp_path / "s.sock")
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(address)
+        owner.listen()
+        server = Server([Listener(address, filled(1), sock=owner.dup())])
+        server.start()
+        with RawClient(address) as client:
+            info = client.call(methods.STAT, pb.StatSnapshotRequest(key="key 0")).info
+        server.stop(GRACE_S)
+
+        with socket.socket(socket.AF_UNIX) as next_client:
+            next_client.connect(address)
+            owner.settimeout(GRACE_S)
+            owner.accept()[0].close()
+
+    assert info.name == "key 0"
+    assert os.path.exists(address)
