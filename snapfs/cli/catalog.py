@@ -130,6 +130,13 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "Show settings; configure containerd.",
             ),
             ("bench", HOST, "bench", "bench", "Measure copy-on-write, side by side."),
+            (
+                "install-helper",
+                HOST,
+                "install_helper",
+                "install_helper",
+                "Let containerd mount by the FUSE driver.",
+            ),
             ("doctor", HOST, "doctor", "doctor", "Tell what this host can do."),
             (
                 "completion",

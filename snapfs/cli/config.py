@@ -9,11 +9,8 @@ from typing import Final
 
 import click
 
-from snapfs.cli.containerd_config import (
-    containerd_toml,
-    parse_version,
-    version_in_output,
-)
+from snapfs.cli.containerd_config import containerd_toml
+from snapfs.cli.containerd_version import parse_version, version_in_output
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.settings import Value, effective_settings
@@ -91,6 +88,19 @@ def _text(value: Value) -> str:
 )
 @click.option("--address", metavar="SOCKET", help="Where 'snapfs serve' listens.")
 @click.option("--cri", is_flag=True, help="Make snapfs the snapshotter of Kubernetes.")
+@click.option(
+    "--differ/--no-differ",
+    "is_differ",
+    default=True,
+    help="Whether snapfs or containerd itself unpacks layers. Default: snapfs.",
+)
+@click.option(
+    "--parallel",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Layers of an image that are unpacked at once. Default: 4 where that is sound"
+    " (2.2.3 and later).",
+)
 @_config_file
 @pass_session
 def containerd(
@@ -98,6 +108,8 @@ def containerd(
     version: str | None,
     address: str | None,
     cri: bool,
+    is_differ: bool,
+    parallel: int | None,
     config_file: str,
 ) -> None:
     """Print the TOML that lets containerd use snapfs as a snapshotter.
@@ -111,6 +123,10 @@ def containerd(
         root=os.path.abspath(str(settings["root"].value)),
         address=os.path.abspath(str(settings["address"].value)),
         use_for_cri=cri,
+        is_differ=is_differ,
+        remap_ids=settings["overlay.remap_ids"].value is True,
+        parallel=parallel,
+        shares_namespaces=settings["containerd.share"].value == "namespaces",
     )
     if session.output.as_json:
         session.output.document({"toml": text})

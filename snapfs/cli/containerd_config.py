@@ -11,109 +11,48 @@ What each version understands, with its source:
 - ``unpack_config`` of the transfer service, through which ``ctr`` pulls from 2.0 on;
   an own list replaces the default one, so that overlayfs must be named again
   (``plugins/transfer/plugin.go``). ``optional`` entries: 2.3.
-- ``capabilities``: none is advertised; ``rebase`` and ``remap-ids`` would change
-  what containerd asks for.
+- proxy plugins of the type "diff": 1.7. The diff service asks its differs in order,
+  and the next one only where one answers UNIMPLEMENTED (``plugins/services/diff``).
+- ``capabilities`` of proxy plugins: 1.7.23, 2.0. With ``rebase`` containerd applies
+  ``max_concurrent_unpacks`` layers of an image at once, from 2.2 on; before 2.2.3 it
+  damages images by that, whoever unpacks (containerd #13030, #13115). What we do for
+  it is done by our differ (``snapfs.unpack.rebasing``), so that it is advertised with
+  that alone. ``remap-ids`` is where the service makes mapping labels mount options;
+  without it containerd copies the layers and changes their owners (``client/
+  snapshotter_opts_unix.go``), and with both, owners would be mapped twice.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import re
+from collections.abc import Sequence
 from typing import Final
 
+from snapfs.cli.containerd_version import ContainerdVersion
 from snapfs.errors import InvalidArgumentError
 
 PLUGIN: Final = "snapfs"
-
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])(.*)")
-# "-rc.1" and Debian's "~rc1" come before the release; "~ds1", "-1+deb12u1",
-# "+unknown" and "-0ubuntu1" do not.
-_PRERELEASE: Final = re.compile(r"^[-~.]?(alpha|beta|rc)")
-_OLDEST: Final = (1, 6)
+DIFFER: Final = "snapfs-differ"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ContainerdVersion:
-    """A version of containerd; the patch level is 0 where none was given."""
+# Layers that are unpacked at once: each keeps a processor or two at work.
+_PARALLEL: Final = 4
 
-    major: int
-    minor: int
-    patch: int = 0
-    is_prerelease: bool = False
-
-    def __str__(self) -> str:
-        """Return the version as containerd writes it."""
-        number = f"{self.major}.{self.minor}.{self.patch}"
-        return f"{number} (prerelease)" if self.is_prerelease else number
-
-    def is_at_least(self, major: int, minor: int, patch: int = 0) -> bool:
-        """Whether this is that release or a later one; its prereleases are not."""
-        mine = (self.major, self.minor, self.patch)
-        if mine == (major, minor, patch):
-            return not self.is_prerelease
-        return mine > (major, minor, patch)
-
-    @property
-    def config_version(self) -> int:
-        """The version of the configuration file to write."""
-        return 3 if self.is_at_least(2, 0) else 2
-
-    @property
-    def has_exports(self) -> bool:
-        """Whether a proxy plugin can tell CRI where images take space."""
-        if (self.major, self.minor) == (1, 6):
-            return self.is_at_least(1, 6, 32)
-        return self.is_at_least(1, 7, 16)
-
-    @property
-    def has_optional_unpack(self) -> bool:
-        """Whether an entry of ``unpack_config`` may name a missing snapshotter."""
-        return self.is_at_least(2, 3)
-
-    @property
-    def breaks_parallel_unpack(self) -> bool:
-        """Whether ``max_concurrent_unpacks`` above 1 damages images."""
-        return self.is_at_least(2, 2) and not self.is_at_least(2, 2, 3)
-
-
-def parse_version(text: str) -> ContainerdVersion:
-    """Read a version: ``1.7``, ``1.6.20~ds1``, ``v2.2.3-rc.1``.
-
-    Raises:
-        InvalidArgumentError: It is no version, or one before 1.6.
-    """
-    match = _VERSION.fullmatch(text.strip())
-    if match is None:
-        raise InvalidArgumentError(
-            f"{text!r} is no version of containerd; write one such as 2.2.3"
-        )
-    major, minor, patch, rest = match.groups()
-    version = ContainerdVersion(
-        int(major), int(minor), int(patch or 0), bool(_PRERELEASE.match(rest))
-    )
-    if (version.major, version.minor) < _OLDEST:
-        raise InvalidArgumentError(
-            f"containerd {text} is older than 1.6, the first that is supported"
-        )
-    return version
-
-
-def version_in_output(text: str) -> str:
-    """Return the version in what ``containerd --version`` prints.
-
-    That is ``containerd PACKAGE VERSION REVISION``.
-
-    Raises:
-        InvalidArgumentError: There is none.
-    """
-    for word in text.split()[1:]:
-        if _VERSION.fullmatch(word):
-            return word
-    raise InvalidArgumentError(f"'containerd --version' printed no version: {text!r}")
+_CAPABILITIES: Final = {
+    "rebase": "layers of an image may be unpacked at once",
+    "remap-ids": "containers in user namespaces need no copy of their image",
+}
 
 
 def containerd_toml(
-    version: ContainerdVersion, *, root: str, address: str, use_for_cri: bool
+    version: ContainerdVersion,
+    *,
+    root: str,
+    address: str,
+    use_for_cri: bool,
+    is_differ: bool = True,
+    remap_ids: bool = False,
+    parallel: int | None = None,
+    shares_namespaces: bool = False,
 ) -> str:
     """Return a configuration file for ``version`` that adds the snapshotter snapfs.
 
@@ -123,12 +62,64 @@ def containerd_toml(
         address: The socket of ``snapfs serve``.
         use_for_cri: Make snapfs the snapshotter of Kubernetes; otherwise those lines
             are comments.
+        is_differ: Let snapfs unpack the layers of its snapshots, where ``version``
+            can.
+        remap_ids: The service makes mapping labels mount options.
+        parallel: How many layers of an image are unpacked at once; None for 4 where
+            ``version`` can do that.
+        shares_namespaces: What one namespace has unpacked, others get: then layers are
+            unpacked one after another unless ``parallel`` says otherwise, since at
+            once containerd asks for no layer by its parent.
+
+    Raises:
+        InvalidArgumentError: It does, and ``version`` cannot be told; or more than one
+            layer at once are asked for, and it cannot or would damage images.
     """
-    parts = [_head(version), _proxy_plugin(version, root, address)]
+    if remap_ids and not version.has_capabilities:
+        raise InvalidArgumentError(
+            f"containerd {version} cannot be told that snapfs maps owners, and would"
+            " change them itself as well; leave overlay.remap_ids out, or use 1.7.23 or"
+            " later"
+        )
+    is_differ = is_differ and version.has_proxy_differs
+    if parallel is None and shares_namespaces:
+        parallel = 1
+    parallel = _checked_parallel(version, parallel, is_differ=is_differ)
+    capabilities = [
+        *(("rebase",) if parallel > 1 else ()),
+        *(("remap-ids",) if remap_ids else ()),
+    ]
+    parts = [_head(version), _proxy_plugin(version, root, address, capabilities)]
+    if is_differ:
+        parts.append(_differ(address))
     if version.major >= 2:
-        parts.append(_transfer(version))
+        parts.append(_transfer(version, DIFFER if is_differ else "walking", parallel))
     parts.append(_cri(version, use_for_cri))
     return "\n".join(parts)
+
+
+def _checked_parallel(
+    version: ContainerdVersion, parallel: int | None, *, is_differ: bool
+) -> int:
+    """Return how many layers are unpacked at once."""
+    if parallel is None:
+        return _PARALLEL if version.has_parallel_unpack and is_differ else 1
+    if parallel > 1 and version.breaks_parallel_unpack:
+        raise InvalidArgumentError(
+            f"containerd {version} damages images when it unpacks layers at once (2.2.0"
+            " to 2.2.2 do, with every snapshotter); use 2.2.3 or later, or --parallel 1"
+        )
+    if parallel > 1 and not version.has_parallel_unpack:
+        raise InvalidArgumentError(
+            f"containerd {version} unpacks one layer after another; 2.2.3 and later can"
+            " unpack several at once; leave --parallel out"
+        )
+    if parallel > 1 and not is_differ:
+        raise InvalidArgumentError(
+            "layers are unpacked at once by the differ of snapfs alone; leave"
+            " --no-differ out, or --parallel"
+        )
+    return parallel
 
 
 def _head(version: ContainerdVersion) -> str:
@@ -142,12 +133,17 @@ def _head(version: ContainerdVersion) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _proxy_plugin(version: ContainerdVersion, root: str, address: str) -> str:
+def _proxy_plugin(
+    version: ContainerdVersion, root: str, address: str, capabilities: Sequence[str]
+) -> str:
     text = (
         f"[proxy_plugins.{PLUGIN}]\n"
         '  type = "snapshot"\n'
         f"  address = {_quoted(address)}\n"
     )
+    if capabilities:
+        text += "".join(f"  # {name}: {_CAPABILITIES[name]}\n" for name in capabilities)
+        text += f"  capabilities = [{', '.join(map(_quoted, capabilities))}]\n"
     if version.has_exports:
         return text + (
             "  # Where images take space: Kubernetes watches the disk below it.\n"
@@ -160,7 +156,22 @@ def _proxy_plugin(version: ContainerdVersion, root: str, address: str) -> str:
     )
 
 
-def _transfer(version: ContainerdVersion) -> str:
+def _differ(address: str) -> str:
+    return (
+        "# snapfs unpacks layers into its own snapshots; for all others it answers\n"
+        "# that the next differ should. Without these lines containerd unpacks.\n"
+        f"[proxy_plugins.{DIFFER}]\n"
+        '  type = "diff"\n'
+        f"  address = {_quoted(address)}\n"
+        "\n"
+        "# While snapfs does not run, nothing is unpacked by way of this list, not\n"
+        "# for other snapshotters either.\n"
+        '[plugins."io.containerd.service.v1.diff-service"]\n'
+        f'  default = ["{DIFFER}", "walking"]\n'
+    )
+
+
+def _transfer(version: ContainerdVersion, differ: str, parallel: int) -> str:
     optional = "  optional = true\n" if version.has_optional_unpack else ""
     remark = (
         ""
@@ -173,7 +184,15 @@ def _transfer(version: ContainerdVersion) -> str:
         else ""
     )
     header = '[[plugins."io.containerd.transfer.v1.local".unpack_config]]\n'
+    at_once = (
+        "# Layers of an image that are unpacked at once, where snapshotters can.\n"
+        '[plugins."io.containerd.transfer.v1.local"]\n'
+        f"  max_concurrent_unpacks = {parallel}\n\n"
+        if parallel > 1
+        else ""
+    )
     return (
+        f"{at_once}"
         "# Pulls by the transfer service unpack only with the snapshotters listed.\n"
         f"{remark}{warning}{header}"
         '  platform = "linux"\n'
@@ -182,7 +201,7 @@ def _transfer(version: ContainerdVersion) -> str:
         f"{optional}\n{header}"
         '  platform = "linux"\n'
         f'  snapshotter = "{PLUGIN}"\n'
-        '  differ = "walking"\n'
+        f'  differ = "{differ}"\n'
     )
 
 

@@ -15,13 +15,15 @@ from snapfs.overlay_format import XattrPrefix, fitting_prefix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snapfs.kernel_overlay.features import Feature
+    from snapfs.driver import Feature
 
 # What the kernel driver cannot do without, by the place of a store's marks.
-_NEEDS = {
+_KERNEL_NEEDS = {
     XattrPrefix.TRUSTED: ("overlay-mount", "d-type", "trusted-xattrs"),
     XattrPrefix.USER: ("userxattr-mount", "d-type", "user-xattrs"),
 }
+# What the FUSE driver needs; containerd needs "fuse-helper" as well.
+_FUSE_NEEDS = ("fuse-device", "fuse-mount", "fuse-storage")
 
 
 @click.command(
@@ -35,14 +37,14 @@ def doctor(session: Session, ctx: click.Context) -> None:
     """Tell what this host can do for a store in the root, and how that was tried.
 
     Nothing is guessed from version numbers: each line names what was tried and seen.
-    The exit code is 6 where no driver works.
+    The exit code is 6 where no driver works. For containers on the FUSE driver,
+    "fuse-helper" must be there too: see `snapfs install-helper`.
     """
     directory = _existing(session.root)
     features = session.library.probe_features(directory)
     prefix = fitting_prefix()
-    missing = _missing({feature.name: feature for feature in features}, prefix)
-    driver = "" if missing or session.driver == "fuse" else "kernel"
-    reason = _reason(session.driver, prefix, missing)
+    found = {feature.name: feature for feature in features}
+    driver, reason = _chosen(session.driver, prefix, found)
     if session.output.as_json:
         session.output.document(
             {
@@ -79,18 +81,35 @@ def _existing(root: str) -> str:
     return root
 
 
-def _missing(found: Mapping[str, Feature], prefix: XattrPrefix) -> list[str]:
-    """Return what the kernel driver needs and does not have, with the evidence."""
+def _chosen(
+    wanted: str, prefix: XattrPrefix, found: Mapping[str, Feature]
+) -> tuple[str, str]:
+    """Return the driver that works, "" if none does, and why."""
+    missing = {
+        "kernel": _missing(found, _KERNEL_NEEDS[prefix]),
+        "fuse": _missing(found, _FUSE_NEEDS),
+    }
+    tried = ("kernel", "fuse") if wanted == "auto" else (wanted,)
+    for driver in tried:
+        if not missing[driver]:
+            instead = "; ".join(missing["kernel"]) if driver != tried[0] else ""
+            return driver, _why(driver, prefix, instead)
+    return "", "; ".join(f"{d} driver: {'; '.join(missing[d])}" for d in tried)
+
+
+def _why(driver: str, prefix: XattrPrefix, instead: str) -> str:
+    marks = f"with marks in {prefix}* attributes"
+    if driver == "kernel":
+        return f"the kernel mounts overlays here, {marks}"
+    if instead:
+        return f"FUSE mounts work here, {marks}; kernel driver: {instead}"
+    return f"FUSE mounts work here, {marks}"
+
+
+def _missing(found: Mapping[str, Feature], needs: tuple[str, ...]) -> list[str]:
+    """Return what a driver needs and does not have, with the evidence."""
     return [
         f"{name}: {found[name].evidence if name in found else 'not probed'}"
-        for name in _NEEDS[prefix]
+        for name in needs
         if name not in found or not found[name].available
     ]
-
-
-def _reason(driver: str, prefix: XattrPrefix, missing: list[str]) -> str:
-    if driver == "fuse":
-        return "the FUSE driver is not part of this version; use --driver kernel"
-    if missing:
-        return "kernel driver: " + "; ".join(missing)
-    return f"the kernel mounts overlays here, with marks in {prefix}* attributes"

@@ -14,7 +14,8 @@ from snapfs.errors import NotFoundError
 
 if TYPE_CHECKING:
     from snapfs.assembly import ServeSettings
-    from snapfs.kernel_overlay.features import Feature
+    from snapfs.driver import Feature
+    from snapfs.manager.rebuilding import Rebuilt
     from snapfs.model import Mount
     from snapfs.snapshotter import Store
 
@@ -35,21 +36,33 @@ def _serve(root: str, settings: ServeSettings) -> None:
 
 
 def _mount_all(mounts: Sequence[Mount], target: str) -> None:
-    from snapfs.kernel_overlay.mounting import mount_all
+    from snapfs.assembly.mounting import mount_all
 
     mount_all(mounts, target)
 
 
 def _unmount(target: str, lazy: bool) -> None:
-    from snapfs.kernel_overlay.mounting import unmount
+    from snapfs.assembly.mounting import unmount
 
     unmount(target, lazy=lazy)
 
 
 def _probe_features(directory: str) -> Sequence[Feature]:
-    from snapfs.kernel_overlay.features import probe_features
+    from snapfs.assembly.drivers import probe_features
 
     return probe_features(directory)
+
+
+def _repair(root: str) -> Rebuilt | None:
+    from snapfs.assembly.repairing import repair_store
+
+    return repair_store(root)
+
+
+def _give_way() -> None:
+    from snapfs.worker.priority import give_way
+
+    give_way()
 
 
 class Library(NamedTuple):
@@ -60,6 +73,8 @@ class Library(NamedTuple):
     mount_all: Callable[[Sequence[Mount], str], None] = _mount_all
     unmount: Callable[[str, bool], None] = _unmount
     probe_features: Callable[[str], Sequence[Feature]] = _probe_features
+    repair: Callable[[str], Rebuilt | None] = _repair
+    give_way: Callable[[], None] = _give_way
 
 
 class Session:

@@ -16,12 +16,19 @@ from snapfs.errors import (
     PermissionDeniedError,
 )
 from snapfs.model import Durability
+from snapfs.overlay_format import parse_size
 
 DRIVERS: Final = ("auto", "kernel", "fuse")
+LIMIT_BACKENDS: Final = ("quota", "loop")
 LOG_FORMATS: Final = ("text", "json")
+ON_UNSAFE: Final = ("reject", "clamp")
+SHARES: Final = ("none", "namespaces")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 DEFAULT_ADDRESS: Final = "/run/snapfs/snapfs.sock"
 DEFAULT_WORKERS: Final = 16
+DEFAULT_MIN_FREE_PERCENT: Final = 1
+CONTAINERD_ADDRESS: Final = "/run/containerd/containerd.sock"
+CONTAINERD_ROOT: Final = "/var/lib/containerd"
 
 Value: TypeAlias = str | int | bool | tuple[str, ...]
 
@@ -77,6 +84,24 @@ def _one_of(choices: Sequence[str]) -> Callable[[object], str]:
     return parse
 
 
+def _size(value: object) -> int:
+    """Read bytes; 0 for no limit."""
+    if isinstance(value, str):
+        try:
+            return parse_size(value)
+        except InvalidArgumentError as error:
+            raise TypeError(f"a size ({error})") from error
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError('a number of bytes, or a size such as "10GiB"')
+    return value
+
+
+def _percentage(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 100:
+        raise TypeError("a number from 0 to 99")
+    return value
+
+
 _PARSERS: Final[Mapping[str, Callable[[object], Value]]] = MappingProxyType(
     {
         "root": _text,
@@ -84,10 +109,20 @@ _PARSERS: Final[Mapping[str, Callable[[object], Value]]] = MappingProxyType(
         "driver": _one_of(DRIVERS),
         "durability": _one_of([str(mode) for mode in Durability]),
         "workers": _positive,
+        "group": _text,
+        "containerd.address": _text,
+        "containerd.root": _text,
+        "containerd.on_unsafe": _one_of(ON_UNSAFE),
+        "containerd.share": _one_of(SHARES),
+        "metrics.address": _text,
+        "tracing.endpoint": _text,
         "log.format": _one_of(LOG_FORMATS),
         "log.level": _one_of(LOG_LEVELS),
         "overlay.mount_options": _words,
         "overlay.remap_ids": _flag,
+        "limits.max_size": _size,
+        "limits.backend": _one_of(LIMIT_BACKENDS),
+        "limits.min_free_percent": _percentage,
     }
 )
 _TABLES: Final = frozenset(name.split(".")[0] for name in _PARSERS if "." in name)
@@ -96,10 +131,20 @@ _DEFAULTS: Final[Mapping[str, Value]] = MappingProxyType(
         "address": DEFAULT_ADDRESS,
         "durability": str(Durability.LAYER),
         "workers": DEFAULT_WORKERS,
+        "group": "",
+        "containerd.address": CONTAINERD_ADDRESS,
+        "containerd.root": CONTAINERD_ROOT,
+        "containerd.on_unsafe": "reject",
+        "containerd.share": "none",
+        "metrics.address": "",
+        "tracing.endpoint": "",
         "log.format": "text",
         "log.level": "info",
         "overlay.mount_options": (),
         "overlay.remap_ids": False,
+        "limits.max_size": 0,
+        "limits.backend": LIMIT_BACKENDS[0],
+        "limits.min_free_percent": DEFAULT_MIN_FREE_PERCENT,
     }
 )
 

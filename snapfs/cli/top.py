@@ -6,7 +6,6 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,6 +13,7 @@ import click
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.shapes import info_shape, status_shape, usage_shape
+from snapfs.cli.signals import ended_by_sigterm
 from snapfs.cli.wording import age, counted, human_bytes, printable
 from snapfs.errors import NotFoundError
 from snapfs.model import Info, StoreStatus, Usage
@@ -110,7 +110,7 @@ def _rows(used: list[tuple[Info, Usage]]) -> list[tuple[str, ...]]:
 def _watch(session: Session, interval: float) -> None:
     from rich.live import Live
 
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         live = Live(_picture(session), screen=True, auto_refresh=False)
         try:  # not "with": rich cannot undo half of what it does to a terminal
             with _signals_held():
@@ -131,27 +131,6 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Terminated(BaseException):
-    """SIGTERM came; no error, so that nobody handles it."""
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM undo what the block did before it ends the process."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except _Terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it worked
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _picture(session: Session) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,11 @@ from conformance.layers import Workbench
 from conformance.service import Service
 from snapfs.snapshotter import Snapshotter
 
-# Drivers under test: one word here adds a driver to every test.
-DRIVERS: Final = ("kernel",)
+# Drivers under test, and through what: one line here adds a driver to every test.
+DRIVERS: Final[Mapping[str, Sequence[str]]] = {
+    "kernel": ("library", "service"),
+    "fuse": ("service",),
+}
 
 # Fixtures that only a store with files can serve.
 NEED_FILES: Final = frozenset({"workbench", "disk_front"})
@@ -25,21 +28,31 @@ NEED_FILES: Final = frozenset({"workbench", "disk_front"})
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "front" not in metafunc.fixturenames:
         return
+    marks = [mark.name for mark in metafunc.definition.iter_markers()]
     fronts = [
-        pytest.param((name, driver), id=f"{name}-{driver}", marks=pytest.mark.root)
-        for driver in DRIVERS
-        for name in ("library", "service")
+        pytest.param((name, driver), id=f"{name}-{driver}", marks=_marks(driver, marks))
+        for driver, names in DRIVERS.items()
+        for name in names
     ]
     if NEED_FILES.isdisjoint(metafunc.fixturenames):
         fronts.insert(0, pytest.param(("memory", ""), id="memory"))
     metafunc.parametrize("front", fronts, indirect=True)
 
 
+def _marks(driver: str, marks: Sequence[str]) -> list[pytest.MarkDecorator]:
+    """Return the marks of a front for a test that has ``marks`` itself."""
+    if driver == "kernel":
+        return [pytest.mark.root]
+    found = [pytest.mark.root, pytest.mark.fuse]
+    # A process for each mount takes its time, and upstream's suite has these too.
+    return [*found, pytest.mark.full] if "slow" in marks else found
+
+
 @pytest.fixture(scope="session")
 def obstacle(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Why no store on disk can be tested here; "" if it can."""
     if os.geteuid() != 0:
-        return "these tests mount overlayfs, which needs root"
+        return "these tests mount, which needs root"
     directory = tmp_path_factory.getbasetemp()
     command = ["stat", "--file-system", "--format=%T", str(directory)]
     file_system = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from snapfs.kernel_overlay.mounting import mount_all, unmount
+from snapfs.assembly.mounting import mount_all, unmount
 from snapfs.model import Mount
 from snapfs.snapshotter import Snapshotter
 from support.tree_changes import Change, apply_changes

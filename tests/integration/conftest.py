@@ -56,7 +56,7 @@ def snapfs(generation: Generation, sandbox: Sandbox) -> Iterator[SnapfsProgram]:
     program = SnapfsProgram(sandbox)
     program.serve()
     yield program
-    assert program.records("check") == []
+    assert program.records("check", "--deep") == []
 
 
 @pytest.fixture

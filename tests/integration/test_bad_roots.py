@@ -44,7 +44,7 @@ def told(bad: BadRoot, root: Path) -> tuple[str, ...]:
 def test_the_library_refuses_it(bad: BadRoot, tmp_path: Path) -> None:
     with bad.make(tmp_path) as root, unchanged(tmp_path):
         with pytest.raises(bad.error) as caught:
-            open_store(root)
+            open_store(root, driver=bad.driver)
 
         assert type(caught.value) is bad.error
         assert_line(str(caught.value), *told(bad, root))
@@ -53,7 +53,7 @@ def test_the_library_refuses_it(bad: BadRoot, tmp_path: Path) -> None:
 @each(NEW, NO_STORES, STORES)
 def test_a_command_refuses_it(bad: BadRoot, tmp_path: Path) -> None:
     with bad.make(tmp_path) as root, unchanged(tmp_path):
-        done = Command(root)("prepare", "new")
+        done = Command(root)("--driver", bad.driver, "prepare", "new")
 
         assert_refused(done, bad.error, *told(bad, root))
 
@@ -69,7 +69,8 @@ def test_a_command_that_only_looks_refuses_it(bad: BadRoot, tmp_path: Path) -> N
 @each(NEW, NO_STORES, STORES)
 def test_the_service_does_not_start_on_it(bad: BadRoot, tmp_path: Path) -> None:
     with bad.make(tmp_path) as root, unchanged(tmp_path):
-        done = Command(root)("serve", "--address", tmp_path / "c.sock")
+        words = ("--driver", bad.driver, "serve", "--address", tmp_path / "c.sock")
+        done = Command(root)(*words)
 
         assert_refused(done, bad.error, *told(bad, root))
 

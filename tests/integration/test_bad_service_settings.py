@@ -42,8 +42,6 @@ def nothing_made(command: Command) -> Iterator[None]:
     ("words", "code", "says"),
     [
         pytest.param(("--driver", "zfs", "ls"), 2, "'zfs'", id="unknown driver"),
-        pytest.param(("--driver", "fuse", "prepare", "a"), 6, "FUSE", id="fuse"),
-        pytest.param(("--driver", "fuse", "serve"), 6, "FUSE", id="fuse service"),
         pytest.param(("serve", "--durability", "yes"), 2, "'yes'", id="durability"),
         pytest.param(("serve", "--workers", "0"), 2, "workers", id="no workers"),
         pytest.param(("serve", "--log-level", "loud"), 2, "'loud'", id="log level"),

@@ -70,7 +70,6 @@ def test_a_whole_life_of_snapshots(command: Command) -> None:
         pytest.param(("rm", "base"), 5, id="a parent with children"),
         pytest.param(("mounts", "base"), 5, id="mounts of a committed snapshot"),
         pytest.param(("prepare", "x", "top"), 2, id="parent not committed"),
-        pytest.param(("--driver", "fuse", "ls"), 6, id="no such driver here"),
         pytest.param(("stats", "/proc"), 6, id="no statistics"),
     ],
 )

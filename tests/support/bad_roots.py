@@ -35,11 +35,13 @@ class BadRoot:
     Attributes:
         make: Makes it in a directory; yields the root to open.
         names: What the message must say, besides the name of the place.
+        driver: With this one; another may work there.
     """
 
     make: Place
     error: type[SnapfsError]
     names: tuple[str, ...]
+    driver: str = "auto"
 
 
 def plain(make: Callable[[Path], Path]) -> Place:
@@ -129,9 +131,15 @@ def overlaid(directory: Path) -> Iterator[Path]:
 
 
 NEW: Final = {
-    "without d_type": BadRoot(untyped, UnavailableError, ("d_type", "filetype")),
-    "below what has no d_type": BadRoot(below_untyped, UnavailableError, ("d_type",)),
-    "on an overlay": BadRoot(overlaid, UnavailableError, ("overlay", "another")),
+    "without d_type": BadRoot(
+        untyped, UnavailableError, ("d_type", "filetype"), driver="kernel"
+    ),
+    "below what has no d_type": BadRoot(
+        below_untyped, UnavailableError, ("d_type",), driver="kernel"
+    ),
+    "on an overlay": BadRoot(
+        overlaid, UnavailableError, ("overlay", "another", "whiteouts")
+    ),
     "on a read-only disk": BadRoot(
         read_only_disk, PermissionDeniedError, ("Read-only",)
     ),

@@ -111,6 +111,7 @@ class Containerd:
         generation: Which containerd.
         snapshotter: The name of the snapshotter that :meth:`run` and
             :meth:`import_image` ask for.
+        with_cri: Whether Kubernetes's interface is offered.
         plugin_toml: What to add to the configuration, such as a proxy plugin.
     """
 
@@ -120,6 +121,8 @@ class Containerd:
         generation: Generation,
         snapshotter: str,
         plugin_toml: str = "",
+        *,
+        with_cri: bool = False,
     ) -> None:
         self.sandbox = sandbox
         self.snapshotter = snapshotter
@@ -130,14 +133,15 @@ class Containerd:
             # 2.x warns on standard error on hosts with cgroup version 1.
             "CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "1",
         }
-        self._configuration = self._write_configuration(plugin_toml)
+        self._configuration = self._write_configuration(plugin_toml, with_cri)
         self._service = self._start()
 
-    def _write_configuration(self, plugin_toml: str) -> Path:
+    def _write_configuration(self, plugin_toml: str, with_cri: bool) -> Path:
         main = self.sandbox.home / "containerd.toml"
         plugin = self.sandbox.home / "plugin.toml"
         plugin.write_text(plugin_toml or "version = 2\n")
-        disabled = ", ".join(f'"{name}"' for name in DISABLED_PLUGINS)
+        names = [n for n in DISABLED_PLUGINS if not (with_cri and ".cri" in n)]
+        disabled = ", ".join(f'"{name}"' for name in names)
         main.write_text(
             CONFIGURATION.format(disabled=disabled, imports=f'"{plugin}"'),
         )
@@ -189,6 +193,15 @@ class Containerd:
         """
         return self.sandbox.run(
             *self._ctr(namespace), *arguments, env=self._environment
+        )
+
+    def start_ctr(self, *arguments: str | Path, namespace: str = "default") -> Service:
+        """Start ``ctr ARGUMENTS`` and do not wait for its end."""
+        return self.sandbox.spawn(
+            *self._ctr(namespace),
+            *arguments,
+            log=self.sandbox.home / "ctr.log",
+            env=self._environment,
         )
 
     def _ctr(self, namespace: str) -> tuple[str | Path, ...]:

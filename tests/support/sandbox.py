@@ -37,7 +37,11 @@ NEW_NAMESPACES: Final = (
     *("--kill-child", "--mount-proc"),
 )
 # An ignored SIGCHLD outlives exec; the kernel then reaps orphans by itself.
-INIT: Final = "trap '' CHLD && mount -t tmpfs tmpfs /run && echo ready && exec cat"
+# FUSE mounts of the host's are left out: a copy keeps their servers from ending.
+INIT: Final = (
+    "trap '' CHLD && { umount -a -l -t fuse.snapfs-fuse || true; }"
+    " && mount -t tmpfs tmpfs /run && echo ready && exec cat"
+)
 
 
 def wait_until(claim: Callable[[], object], what: str) -> None:
@@ -116,6 +120,8 @@ class Sandbox:
             self.close()
             raise CommandError("cannot make a mount and PID namespace")
         [init] = psutil.Process(self._holder.pid).children()
+        # Seen from outside; /proc/PID/root is the sandbox with its mounts.
+        self.pid = init.pid
         self._enter = ["nsenter", f"--target={init.pid}", "--mount", "--pid", "--"]
 
     def __enter__(self) -> Self:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from support.sandbox import REPOSITORY, Sandbox, Service, wait_until
 
 PROXY_NAME: Final = "snapfs"
@@ -16,15 +18,19 @@ PROXY_NAME: Final = "snapfs"
 class SnapfsProgram:
     """One store in a sandbox, and the service on it while it runs."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, driver: str = "auto") -> None:
         self.sandbox = sandbox
+        self.driver = driver
         self.root = sandbox.home / "snapfs"
         self.address = sandbox.home / "snapfs.sock"
+        # Below the sandbox's home; another name, and blobs come over the socket.
+        self.containerd_root = "containerd"
         self._service: Service | None = None
 
     @property
-    def _command(self) -> tuple[str | Path, ...]:
-        return (sys.executable, "-m", "snapfs", "--root", self.root)
+    def command(self) -> tuple[str | Path, ...]:
+        program = (sys.executable, "-m", "snapfs", "--root", self.root)
+        return (*program, "--driver", self.driver)
 
     def run(self, *arguments: str | Path) -> str:
         """Run ``snapfs ARGUMENTS`` on the store; return what it printed.
@@ -32,11 +38,11 @@ class SnapfsProgram:
         Raises:
             CommandError: It failed.
         """
-        return self.sandbox.run(*self._command, *arguments, env=ENVIRONMENT)
+        return self.sandbox.run(*self.command, *arguments, env=ENVIRONMENT)
 
     def status_of(self, *arguments: str | Path) -> int:
         """Run ``snapfs ARGUMENTS`` on the store; return its exit status."""
-        done = self.sandbox.try_run(*self._command, *arguments, env=ENVIRONMENT)
+        done = self.sandbox.try_run(*self.command, *arguments, env=ENVIRONMENT)
         return done.returncode
 
     def document(self, *arguments: str) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -49,10 +55,13 @@ class SnapfsProgram:
             json.loads(line) for line in self.run("--json", *arguments).splitlines()
         ]
 
-    def serve(self) -> None:
+    def serve(self, *words: str | Path) -> None:
         """Start the service and wait until it answers."""
         service = self.sandbox.spawn(
-            *(*self._command, "serve", "--address", self.address),
+            *(*self.command, "serve", "--address", self.address),
+            *("--containerd-address", self.sandbox.home / "containerd.sock"),
+            *("--containerd-root", self.sandbox.home / self.containerd_root),
+            *words,
             log=self.sandbox.home / "snapfs.log",
             env=ENVIRONMENT,
         )
@@ -67,6 +76,16 @@ class SnapfsProgram:
             # The path leads to the same socket inside the sandbox and outside.
             return client.connect_ex(str(self.address)) == 0
 
+    def process(self) -> psutil.Process:
+        """Return the process of the service."""
+        found: psutil.Process
+        [found] = [
+            process
+            for process in psutil.process_iter()
+            if _is_service(process, str(self.address))
+        ]
+        return found
+
     def kill(self) -> None:
         """End the service by ``kill -9``."""
         assert self._service is not None
@@ -77,11 +96,12 @@ class SnapfsProgram:
         assert self._service is not None
         self._service.stop()
 
-    def containerd_toml(self, version: str) -> str:
+    def containerd_toml(self, version: str, *words: str | Path) -> str:
         """Return what ``snapfs config containerd`` tells users to paste."""
         return self.run(
             *("config", "containerd", "--containerd-version", version),
             *("--address", self.address),
+            *words,
         )
 
     def directories(self) -> list[str]:
@@ -96,3 +116,11 @@ class SnapfsProgram:
 
 # `python -m snapfs` finds the package wherever the sandbox runs it.
 ENVIRONMENT: Final = {"PYTHONPATH": str(REPOSITORY)}
+
+
+def _is_service(process: psutil.Process, address: str) -> bool:
+    try:
+        words = process.cmdline()
+    except psutil.Error:  # it has ended
+        return False
+    return "serve" in words and address in words and "nsenter" not in words[0]

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from snapfs.assembly import ServeSettings
 from snapfs.cli.main import main
 from snapfs.cli.session import Library
-from snapfs.kernel_overlay.features import Feature
+from snapfs.driver import Feature
+from snapfs.manager.rebuilding import Rebuilt
 from snapfs.model import Mount
 from snapfs.snapshotter import Store
 from support.memory_store import MemoryStore
@@ -43,6 +44,7 @@ class CommandLine:
         self.root = root
         self.store: Store = MemoryStore()
         self.features: list[Feature] = []
+        self.rebuilt: Rebuilt | None = None
         self.opened: list[tuple[str, str]] = []
         self.creations: list[bool] = []
         self.served: list[tuple[str, ServeSettings]] = []
@@ -52,7 +54,13 @@ class CommandLine:
 
     def __call__(self, *words: str | Path) -> Outcome:
         library = Library(
-            self._open, self._serve, self._mount, self._unmount, self._probe
+            self._open,
+            self._serve,
+            self._mount,
+            self._unmount,
+            self._probe,
+            lambda _root: self.rebuilt,
+            lambda: None,  # the test runner keeps its priority
         )
         runner = CliRunner()
         with runner.isolation(env=self.environment) as streams:

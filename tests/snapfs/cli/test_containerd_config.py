@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snapfs.cli.containerd_config import (
+from snapfs.cli.containerd_config import DIFFER, containerd_toml
+from snapfs.cli.containerd_version import (
     ContainerdVersion,
-    containerd_toml,
     parse_version,
     version_in_output,
 )
@@ -88,11 +89,10 @@ def test_output_without_a_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize("version", EVERY_VERSION)
-def test_every_version_gets_the_proxy_plugin_without_capabilities(version: str) -> None:
+def test_every_version_gets_the_proxy_plugin(version: str) -> None:
     plugin = parsed(version)["proxy_plugins"]["snapfs"]
 
     assert (plugin["type"], plugin["address"]) == ("snapshot", "/run/s.sock")
-    assert "capabilities" not in plugin
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_transfer_service_of_2_x_unpacks_with_both_snapshotters(
         return
     entries = plugins[TRANSFER]["unpack_config"]
     assert [entry["snapshotter"] for entry in entries] == ["overlayfs", "snapfs"]
-    assert {entry["differ"] for entry in entries} == {"walking"}
+    assert [entry["differ"] for entry in entries] == ["walking", "snapfs-differ"]
     assert {entry["platform"] for entry in entries} == {"linux"}
 
 
@@ -176,8 +176,54 @@ def test_parallel_unpacking_is_warned_of_where_it_damages_images() -> None:
         for version in ("2.1.0", "2.2.2", "2.2.3-rc.1", "2.2.3")
     }
 
-    warned = [name for name, text in texts.items() if "max_concurrent" in text]
+    warned = [name for name, text in texts.items() if "must stay 1" in text]
     assert warned == ["2.2.2", "2.2.3-rc.1"]
+
+
+@pytest.mark.parametrize("version", EVERY_VERSION)
+def test_layers_are_unpacked_at_once_where_that_is_sound(version: str) -> None:
+    document = parsed(version)
+
+    at_once = (
+        document.get("plugins", {}).get(TRANSFER, {}).get("max_concurrent_unpacks")
+    )
+    can = parse_version(version).is_at_least(2, 2, 3)
+    assert at_once == (4 if can else None)
+    capabilities = document["proxy_plugins"]["snapfs"].get("capabilities", [])
+    assert ("rebase" in capabilities) == can
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "reason"),
+    [
+        ("2.2.0", ("--parallel", "2"), "damages images"),
+        ("2.2.2", ("--parallel", "4"), "damages images"),
+        ("2.2.3-rc.1", ("--parallel", "4"), "damages images"),
+        ("2.1.4", ("--parallel", "4"), "one layer after another"),
+        ("1.7.24", ("--parallel", "4"), "one layer after another"),
+        ("2.4.2", ("--parallel", "2", "--no-differ"), "--no-differ"),
+    ],
+)
+def test_more_at_once_than_is_sound_is_refused(
+    snapfs: CommandLine, version: str, options: tuple[str, ...], reason: str
+) -> None:
+    outcome = snapfs("config", "containerd", "--containerd-version", version, *options)
+
+    assert outcome.code == 2
+    assert reason in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    "options", [("--parallel", "1"), ("--no-differ",)], ids=["one", "no differ"]
+)
+def test_one_after_another_is_for_the_asking(
+    snapfs: CommandLine, options: tuple[str, ...]
+) -> None:
+    outcome = snapfs("config", "containerd", "--containerd-version", "2.4.2", *options)
+
+    assert "rebase" not in outcome.out
+    assert "max_concurrent" not in outcome.out
 
 
 def test_the_command_prints_toml_for_the_root_and_socket_in_use(
@@ -206,3 +252,50 @@ def test_an_old_version_is_exit_code_2(snapfs: CommandLine) -> None:
 
     assert outcome.code == 2
     assert "older than 1.6" in outcome.err
+
+
+@pytest.mark.parametrize("version", EVERY_VERSION)
+def test_containerd_unpacks_by_itself_where_that_is_wanted(version: str) -> None:
+    text = containerd_toml(
+        parse_version(version),
+        root="/r",
+        address="/s",
+        use_for_cri=False,
+        is_differ=False,
+    )
+
+    assert DIFFER not in text
+    assert tomllib.loads(text)["proxy_plugins"].keys() == {"snapfs"}
+
+
+@pytest.mark.parametrize("version", ["1.7.23", "2.0.0", "2.4.2"])
+def test_containerd_is_told_that_owners_are_mapped_where_they_are(
+    snapfs: CommandLine, tmp_path: Path, version: str
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[overlay]\nremap_ids = true\n")
+    words = ("config", "containerd", "--containerd-version", version)
+
+    plain = tomllib.loads(snapfs(*words).out)
+    mapped = tomllib.loads(snapfs(*words, "--config", config).out)
+
+    without = plain["proxy_plugins"]["snapfs"].get("capabilities", [])
+    assert "remap-ids" not in without
+    assert mapped["proxy_plugins"]["snapfs"]["capabilities"] == [*without, "remap-ids"]
+
+
+@pytest.mark.parametrize("version", ["1.6.39", "1.7.22"])
+def test_a_containerd_that_cannot_be_told_is_refused(
+    snapfs: CommandLine, tmp_path: Path, version: str
+) -> None:
+    """It would change the owners itself, and snapfs map them once more."""
+    config = tmp_path / "config.toml"
+    config.write_text("[overlay]\nremap_ids = true\n")
+
+    outcome = snapfs(
+        *("config", "containerd", "--containerd-version", version),
+        *("--config", config),
+    )
+
+    assert outcome.code == 2
+    assert "overlay.remap_ids" in outcome.err

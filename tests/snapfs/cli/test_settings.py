@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ address = "/run/other.sock"
 driver = "kernel"
 durability = "image"
 workers = 4
+group = "containers"
+
+[metrics]
+address = "127.0.0.1:9477"
+
+[tracing]
+endpoint = "http://127.0.0.1:4318"
 
 [log]
 format = "json"
@@ -22,6 +30,11 @@ level = "debug"
 [overlay]
 mount_options = ["volatile"]
 remap_ids = true
+
+[limits]
+max_size = "10GiB"
+backend = "loop"
+min_free_percent = 5
 """
 
 
@@ -41,8 +54,14 @@ def test_serve_has_defaults_for_everything(snapfs: CommandLine) -> None:
     assert settings.address == "/run/snapfs/snapfs.sock"
     assert settings.workers == 16
     assert settings.notify_socket == ""
+    assert settings.group == ""
+    assert settings.metrics_address == ""
+    assert settings.watchdog_s == 0
+    assert settings.inherited_fd == -1
     assert settings.store.durability is Durability.LAYER
     assert settings.store.driver == "auto"
+    assert settings.store.max_size == 0
+    assert settings.store.min_free_percent == 1
 
 
 def test_serve_takes_all_from_a_file(snapfs: CommandLine, config: Path) -> None:
@@ -54,10 +73,16 @@ def test_serve_takes_all_from_a_file(snapfs: CommandLine, config: Path) -> None:
     assert root == "/srv/snapfs"
     assert settings.address == "/run/other.sock"
     assert settings.workers == 4
+    assert settings.group == "containers"
+    assert settings.metrics_address == "127.0.0.1:9477"
+    assert settings.tracing_endpoint == "http://127.0.0.1:4318"
     assert settings.store.driver == "kernel"
     assert settings.store.durability is Durability.IMAGE
     assert settings.store.mount_options == ("volatile",)
     assert settings.store.remap_ids is True
+    assert settings.store.max_size == 10 << 30
+    assert settings.store.limit_backend == "loop"
+    assert settings.store.min_free_percent == 5
 
 
 def test_the_command_line_comes_before_the_file(
@@ -104,6 +129,10 @@ def test_serve_passes_systemds_socket_on(snapfs: CommandLine) -> None:
         pytest.param("[overlay]\nmount_options = 'x'", "must be a list of strings"),
         pytest.param("[overlay]\nmount_options = [1]", "must be a list of strings"),
         pytest.param("[overlay]\nremap_ids = 'no'", "must be true or false"),
+        pytest.param("[limits]\nmax_size = 'big'", "must be a size ('big' is no size"),
+        pytest.param("[limits]\nmax_size = -1", "must be a number of bytes, or"),
+        pytest.param("[limits]\nbackend = 'zfs'", "must be one of quota, loop"),
+        pytest.param("[limits]\nmin_free_percent = 100", "must be a number from 0"),
         pytest.param("root = ", "config.toml is no valid TOML: "),
     ],
 )
@@ -141,3 +170,38 @@ def test_config_show_names_defaults_and_options(snapfs: CommandLine) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in lines}
     assert rows["driver"] == ["kernel", "--driver"]
     assert rows["durability"] == ["layer", "default"]
+
+
+def test_systemd_says_how_long_it_waits_and_which_socket_is_ours(
+    snapfs: CommandLine,
+) -> None:
+    me = str(os.getpid())
+    snapfs.environment |= {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": me}
+    snapfs.environment |= {"LISTEN_FDS": "1", "LISTEN_PID": me}
+
+    snapfs("serve")
+
+    [(_, settings)] = snapfs.served
+    assert settings.watchdog_s == 30
+    assert settings.inherited_fd == 3
+
+
+def test_what_systemd_gave_to_another_process_is_not_ours(snapfs: CommandLine) -> None:
+    snapfs.environment |= {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
+    snapfs.environment |= {"LISTEN_FDS": "1", "LISTEN_PID": "1"}
+
+    snapfs("serve")
+
+    [(_, settings)] = snapfs.served
+    assert settings.watchdog_s == 0
+    assert settings.inherited_fd == -1
+
+
+def test_more_sockets_than_one_are_refused(snapfs: CommandLine) -> None:
+    snapfs.environment |= {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid())}
+
+    outcome = snapfs("serve")
+
+    assert outcome.code == 5
+    assert "ListenStream=" in outcome.err
+    assert snapfs.served == []
