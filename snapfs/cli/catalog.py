@@ -110,8 +110,8 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "Tell which layer supplies a mounted path.",
             ),
             ("stats", MOUNTING, "stats", "stats", "Show the statistics of a mount."),
-            ("cleanup", STORE, "upkeep", "cleanup", "Reclaim what nobody needs."),
-            ("check", STORE, "upkeep", "check", "Compare the store with the disk."),
+            ("cleanup", STORE, "cleanup", "cleanup", "Reclaim what nobody needs."),
+            ("check", STORE, "check", "check", "Compare the store with the disk."),
             ("backup", STORE, "backup", "backup", "Save the whole store in FILE."),
             (
                 "restore",

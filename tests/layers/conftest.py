@@ -30,6 +30,7 @@ def images(
     with image_store(root, request.param) as made:
         yield made
         assert made.store.check() == []
+        assert made.check_contents().findings == []
 
 
 @pytest.fixture

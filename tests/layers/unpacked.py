@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import snapfs
+from snapfs.assembly.content_check import ContentCheck, DeepCheck
 from snapfs.image.layout import open_layout
 from snapfs.image.resolve import open_image
 from snapfs.kernel_overlay import OverlayDriver
@@ -41,6 +42,20 @@ class ImageStore:
         )
         with contextlib.closing(open_layout("image", str(layout))) as source:
             return unpack_image(self.store, source, open_image(source), settings)
+
+    def check_contents(
+        self, layout: Path | None = None, *, repair: bool = False
+    ) -> DeepCheck:
+        """Compare all layers with their indexes, those of a layout with its blobs."""
+
+        def opened() -> contextlib.AbstractContextManager[Store]:
+            return contextlib.nullcontext(self.store)
+
+        if layout is None:
+            return ContentCheck(opened).run(repair=repair)
+        with contextlib.closing(open_layout("image", str(layout))) as source:
+            layers = open_image(source).layers
+            return ContentCheck(opened, source, layers).run(repair=repair)
 
     def view(self, name: str, observer: Observer) -> Tree:
         """Return what a read-only overlay of the committed snapshot ``name`` shows.

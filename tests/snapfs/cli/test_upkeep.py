@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from snapfs.kernel_overlay.features import Feature
+from snapfs.driver import Feature
+from snapfs.manager.rebuilding import Rebuilt
 from snapfs.model import Finding, Severity
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
 
@@ -118,6 +119,20 @@ def test_doctor_is_exit_code_6_where_nothing_works(able: CommandLine) -> None:
     assert "EPERM" in outcome.out
 
 
+def test_doctor_falls_back_to_fuse_and_says_why(able: CommandLine) -> None:
+    able.features[0] = Feature(able.features[0].name, False, "EPERM")
+    able.features += [
+        Feature(name, True, "tried")
+        for name in ("fuse-device", "fuse-mount", "fuse-storage")
+    ]
+
+    document = able("doctor", "--json").document
+
+    assert document["driver"] == "fuse"
+    assert "EPERM" in document["reason"]
+    assert able("--driver", "kernel", "doctor").code == 6
+
+
 def test_doctor_probes_the_nearest_directory_that_exists(able: CommandLine) -> None:
     document = able("doctor", "--json").document
 
@@ -154,3 +169,22 @@ def test_completion_prints_a_script(snapfs: CommandLine, shell: str) -> None:
 
 def test_completion_of_an_unknown_shell_is_exit_code_2(snapfs: CommandLine) -> None:
     assert snapfs("completion", "tcsh").code == 2
+
+
+def test_a_store_that_needs_no_repair_is_only_checked(snapfs: CommandLine) -> None:
+    outcome = snapfs("check", "--repair")
+
+    assert outcome.code == 0
+    assert "nothing to repair" in outcome.err
+    assert "every invariant holds" in outcome.err
+
+
+def test_a_repair_says_what_was_made_kept_and_left_out(snapfs: CommandLine) -> None:
+    snapfs.rebuilt = Rebuilt(2, "/root/metadata.db.damaged-1", ["'a': it is gone"])
+
+    outcome = snapfs("check", "--repair")
+
+    assert outcome.code == 0
+    assert "left out: 'a': it is gone\n" in outcome.err
+    assert "made anew with 2 snapshots" in outcome.err
+    assert "metadata.db.damaged-1" in outcome.err
