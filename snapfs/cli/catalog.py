@@ -54,6 +54,20 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "unpack",
                 "Unpack an image into committed snapshots.",
             ),
+            (
+                "export",
+                SNAPSHOTS,
+                "export",
+                "export",
+                "Make an image of a snapshot and those below it.",
+            ),
+            (
+                "diff",
+                SNAPSHOTS,
+                "diff",
+                "diff",
+                "Tell what a snapshot changes of its parent.",
+            ),
             ("rm", SNAPSHOTS, "snapshots", "remove", "Remove snapshots."),
             (
                 "label",

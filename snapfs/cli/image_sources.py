@@ -1,15 +1,18 @@
 """SOURCE on the command line: from the word to the image that it names.
 
 The only place where images meet the user's environment: Docker's configuration, the
-registries' folders, containerd's socket.
+registries' folders, proxies, containerd's socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from snapfs.cli.lazy import did_you_mean
 from snapfs.cli.session import Session
 from snapfs.errors import InvalidArgumentError, NotFoundError
 from snapfs.image.opening import open_source
@@ -24,8 +27,11 @@ from snapfs.image.reference import (
 )
 from snapfs.image.source import ImageSource
 
+if TYPE_CHECKING:
+    from snapfs.image.registry.settings import RegistrySettings
+
 # Who has told containerd or Docker how to reach a registry need not tell us again.
-_HOST_FOLDERS: Final = (Path("/etc/containerd/certs.d"), Path("/etc/docker/certs.d"))
+_HOST_FOLDERS: Final = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 _SUGGESTION_LIMIT: Final = 1_000  # keys; difflib takes up to 0.2 ms for each
 
@@ -37,7 +43,8 @@ def read_source(session: Session, text: str) -> SourceReference:
         SnapfsError: As :func:`parse_source`.
     """
     try:
-        return parse_source(text)
+        with suggesting_files(text.removeprefix("dir:")):
+            return parse_source(text)
     except InvalidArgumentError:
         keys = _keys(session, text)
         if not keys:
@@ -65,7 +72,8 @@ def open_image_source(reference: SourceReference) -> ImageSource:
     """
     match reference:
         case FileReference():
-            return open_source(reference)
+            with suggesting_files(reference.path):
+                return open_source(reference)
         case RegistryReference():
             return _registry_source(reference)
         case ContainerdReference():
@@ -82,16 +90,50 @@ def open_image_source(reference: SourceReference) -> ImageSource:
             )
 
 
+@contextlib.contextmanager
+def suggesting_files(path: str) -> Iterator[None]:
+    """Add the nearest names to the error that a path of the user's is not there."""
+    try:
+        yield
+    except NotFoundError as error:
+        if os.path.lexists(path):  # something in it is missing
+            raise
+        raise NotFoundError(f"{error}{_near_files(path)}") from error
+
+
+def _near_files(path: str) -> str:
+    directory, name = os.path.split(path.rstrip("/"))
+    try:
+        names = sorted(os.listdir(directory or "."))[:_SUGGESTION_LIMIT]
+    except OSError:
+        return ""  # no such directory: no names to offer
+    return did_you_mean(name, names)
+
+
 def _registry_source(reference: RegistryReference) -> ImageSource:
     # Here: HTTP takes a while to load, and most images come from files.
-    from snapfs.image.registry.credentials import DockerConfig
-    from snapfs.image.registry.settings import RegistrySettings
     from snapfs.image.registry.source import RegistrySource
 
-    settings = RegistrySettings(
-        host_folders=_HOST_FOLDERS, credentials=DockerConfig(_docker_config())
+    return RegistrySource(reference.image, registry_settings(), str(reference))
+
+
+def registry_settings() -> RegistrySettings:
+    """Return how registries are reached, by the user's environment."""
+    from snapfs.image.registry.credentials import DockerConfig
+    from snapfs.image.registry.proxies import read_proxies
+    from snapfs.image.registry.settings import RegistrySettings
+
+    return RegistrySettings(
+        host_folders=_host_folders(),
+        credentials=DockerConfig(_docker_config()),
+        proxies=read_proxies(os.environ),
     )
-    return RegistrySource(reference.image, settings, str(reference))
+
+
+def _host_folders() -> tuple[Path, ...]:
+    """Return where ``hosts.toml`` files are, as the variable or the usage has it."""
+    folders = os.environ.get("SNAPFS_CERTS_D") or _HOST_FOLDERS
+    return tuple(map(Path, filter(None, folders.split(os.pathsep))))
 
 
 def _docker_config() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 import click
 
@@ -12,6 +13,10 @@ from snapfs.cli.session import Session, pass_session, suggesting
 from snapfs.cli.shapes import details_shape
 from snapfs.cli.wording import age, human_bytes, timestamp
 from snapfs.model import SnapshotDetails, Usage
+
+# A label's value: from when on it is cut for people, and to how much.
+_LONG_VALUE: Final = 200
+_SHOWN_VALUE: Final = 40
 
 
 @click.command(
@@ -94,10 +99,17 @@ def _facts(details: SnapshotDetails) -> list[tuple[str, str]]:
         ("directory", details.directory),
         *(("lowerdir", lowerdir) for lowerdir in details.lowerdirs),
         *(
-            ("label", f"{name}={value}")
+            ("label", f"{name}={_shortened(value)}")
             for name, value in sorted(details.info.labels.items())
         ),
     ]
+
+
+def _shortened(value: str) -> str:
+    """Return a label's value as a person wants to see it: no pages of it."""
+    if len(value) <= _LONG_VALUE:
+        return value
+    return f"{value[:_SHOWN_VALUE]}... ({len(value)} characters; --json shows all)"
 
 
 def _usage_text(usage: Usage) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import click
 
 from snapfs.cli.exit_codes import exit_code
 from snapfs.cli.keys import KEY, parse_labels
+from snapfs.cli.layer_options import (
+    LayerFileOptions,
+    layer_file_options,
+    refuse_layer_options,
+)
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.mounts import print_mounts
 from snapfs.cli.output import complain
@@ -67,23 +74,50 @@ def view(session: Session, key: str, parent: str, labels: tuple[str, ...]) -> No
 @click.command(
     cls=Command,
     short_help="Freeze the active snapshot KEY as NAME.",
-    epilog=examples("snapfs commit base work", "snapfs commit base work -l v=1"),
+    epilog=examples(
+        "snapfs commit base work",
+        "snapfs commit base work -l v=1",
+        "snapfs commit base work --layer base.tar.gz",
+    ),
 )
 @click.argument("name")
 @click.argument("key", type=KEY)
 @_labels
+@click.option(
+    "--layer",
+    metavar="FILE",
+    default="",
+    help="Also write what KEY changed as an OCI layer.",
+)
+@layer_file_options
 @pass_session
-def commit(session: Session, name: str, key: str, labels: tuple[str, ...]) -> None:
+def commit(
+    session: Session,
+    name: str,
+    key: str,
+    labels: tuple[str, ...],
+    layer: str,
+    **options: Unpack[LayerFileOptions],
+) -> None:
     """Freeze the active snapshot KEY as the committed snapshot NAME.
 
     Afterwards KEY is gone. Unmount it first: what is written later would change a
-    snapshot that others stand on. Labels are not inherited from KEY.
+    snapshot that others stand on. Labels are not inherited from KEY. With --layer
+    either both are there afterwards or none, unless the disk fails.
     """
-    with session.store() as store, suggesting(store, key):
-        store.commit(name, key, parse_labels(labels))
-        info = store.stat(name)
-    if session.output.as_json:
-        session.output.document(info_shape(info))
+    wanted = parse_labels(labels)
+    if not layer:
+        refuse_layer_options(options)
+        with session.store() as store, suggesting(store, key):
+            store.commit(name, key, wanted)
+            info = store.stat(name)
+        if session.output.as_json:
+            session.output.document(info_shape(info))
+        return
+    # Here: what writes layers takes a while to load, and most commits write none.
+    from snapfs.cli.commit_layer import commit_with_layer
+
+    commit_with_layer(session, name, key, wanted, layer, options)
 
 
 @click.command(

@@ -51,6 +51,17 @@ def test_info_shows_labels_and_layers(filled: CommandLine) -> None:
     assert facts["directory:"].startswith("/memory")
 
 
+def test_info_cuts_long_labels_for_people_only(filled: CommandLine) -> None:
+    value = "x" * 3000
+    filled("label", "base", f"long={value}")
+
+    text = filled("info", "base").out
+    document = filled("info", "base", "--json").document
+
+    assert f"long={'x' * 40}... (3000 characters; --json shows all)\n" in text
+    assert document["labels"]["long"] == value
+
+
 def test_info_as_json_keeps_times_to_the_nanosecond(filled: CommandLine) -> None:
     document = filled("info", "base", "--json").document
 

@@ -1,0 +1,174 @@
+"""Which part of WHAT is mounted, and what may happen to it: options and values."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from snapfs.errors import InvalidArgumentError
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Access:
+    """What may happen to the mounted tree.
+
+    Attributes:
+        is_writable: Whether it takes changes.
+        upper: A directory for the changes: ``fs`` and ``work`` are made below it.
+            "" leaves them in the active snapshot itself; where there is none, in a
+            directory that goes with the mount.
+        is_read_only: Whether somebody asked for a tree that takes none.
+        is_kept: Changes that would go with the mount are refused.
+        has_provenance: Whether files tell their layer in extended attributes.
+        is_local: This process itself mounts, with the rights that it has now; not
+            one in a new namespace.
+    """
+
+    is_writable: bool = False
+    upper: str = ""
+    is_read_only: bool = False
+    is_kept: bool = False
+    has_provenance: bool = False
+    is_local: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selection:
+    """Which image of several, and which of its layers; 1 is the lowest.
+
+    Attributes:
+        platform: As ``OS/ARCH``; None for this machine's.
+        layer: That one alone.
+        at: All up to that one. With neither: all.
+    """
+
+    platform: str | None = None
+    layer: int | None = None
+    at: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no layer is left out."""
+        return self.layer is None and self.at is None
+
+    def last(self, count: int, name: str) -> int:
+        """Return the number of the highest layer that is needed of ``count``.
+
+        Raises:
+            InvalidArgumentError: ``name`` has no layer of that number.
+        """
+        number = self.layer or self.at or count
+        if number > count:
+            raise InvalidArgumentError(
+                f"{name} has the layers 1 to {count}; there is no layer {number}"
+            )
+        return number
+
+    def of(self, directories: Sequence[str], name: str) -> tuple[str, ...]:
+        """Return what is selected of ``directories``, highest first, one a layer.
+
+        Raises:
+            InvalidArgumentError: As :meth:`last`.
+        """
+        top = len(directories) - self.last(len(directories), name)
+        return tuple(directories[top : top + 1 if self.layer else None])
+
+
+def access_options(function: _Function) -> _Function:
+    """Add ``--ro``, ``--rw`` and ``--upper`` to a command that is read-only without."""
+    return _with_options(
+        function,
+        "Refuse writes; the default.",
+        "Let the tree be changed: an active snapshot itself; all else for as long as it"
+        " is mounted.",
+    )
+
+
+def throwaway_options(function: _Function) -> _Function:
+    """Add the same to a command that may write and forgets it without."""
+    return _with_options(
+        function, "Refuse writes.", "Leave its changes in the active snapshot WHAT."
+    )
+
+
+def _with_options(function: _Function, ro_help: str, rw_help: str) -> _Function:
+    for option in (
+        click.option(
+            "--upper",
+            metavar="DIR",
+            type=click.Path(file_okay=False),
+            default="",
+            help="Keep the changes in DIR (DIR/fs, DIR/work); implies --rw.",
+        ),
+        click.option("--rw", "writable", is_flag=True, help=rw_help),
+        click.option("--ro", "read_only", is_flag=True, help=ro_help),
+    ):
+        function = option(function)
+    return function
+
+
+def selection_options(function: _Function) -> _Function:
+    """Add ``--platform``, ``--at`` and ``--layer``."""
+    for option in (
+        click.option(
+            "--at",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="The tree as of layer N: what the layers 1 to N show.",
+        ),
+        click.option(
+            "--layer",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="What layer N alone holds, its whiteouts too. 1 is the lowest.",
+        ),
+        click.option(
+            "--platform",
+            metavar="OS/ARCH",
+            help="The image to take of several. Default: this machine's.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def parse_access(read_only: bool, writable: bool, upper: str) -> Access:
+    """Return what the three options mean together.
+
+    Raises:
+        click.UsageError: They contradict each other.
+    """
+    if read_only and (writable or upper):
+        other = "--rw" if writable else "--upper"
+        raise click.UsageError(f"--ro and {other} exclude each other")
+    # No resolve_path in the option: click would make "" the current directory.
+    upper = os.path.realpath(upper) if upper else ""
+    return Access(writable or bool(upper), upper, is_read_only=read_only)
+
+
+def parse_selection(
+    platform: str | None, layer: int | None, at: int | None
+) -> Selection:
+    """Return what the three options mean together.
+
+    Raises:
+        click.UsageError: They contradict each other.
+    """
+    check_layer_options(layer, at)
+    return Selection(platform, layer, at)
+
+
+def check_layer_options(layer: int | None, at: int | None) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        click.UsageError: Both were given.
+    """
+    if layer is not None and at is not None:
+        raise click.UsageError("--layer and --at exclude each other")
