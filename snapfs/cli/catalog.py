@@ -21,6 +21,7 @@ LOOKING: Final = "Looking at them"
 MOUNTING: Final = "Mounting"
 STORE: Final = "The store"
 HOST: Final = "This host"
+IMAGES: Final = "Images"
 
 CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
     {
@@ -124,6 +125,13 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "Tell which layer supplies a mounted path.",
             ),
             ("stats", MOUNTING, "stats", "stats", "Show the statistics of a mount."),
+            (
+                "image",
+                IMAGES,
+                "image",
+                "image",
+                "See, search and explain images, without unpacking.",
+            ),
             ("cleanup", STORE, "cleanup", "cleanup", "Reclaim what nobody needs."),
             ("check", STORE, "check", "check", "Compare the store with the disk."),
             ("backup", STORE, "backup", "backup", "Save the whole store in FILE."),

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from snapfs.cli.wording import one_line, printable
+
+if TYPE_CHECKING:
+    from snapfs.cli.pager import Pager
+
+_DETAIL_COLUMNS: Final = 7
 
 
 class Output:
@@ -22,14 +28,28 @@ class Output:
     def __init__(self, *, as_json: bool = False, is_quiet: bool = False) -> None:
         self.as_json = as_json
         self.is_quiet = is_quiet
+        self._pager: Pager | None = None
 
     @property
     def is_terminal(self) -> bool:
         """Whether a person is looking at standard output."""
-        return sys.stdout.isatty()
+        is_paged = self._pager is not None and self._pager.is_on
+        return is_paged or sys.stdout.isatty()
+
+    def page(self) -> Callable[[], None]:
+        """Show what is printed from now on with the user's pager, on a terminal.
+
+        Return what waits for its end, to be called in any case.
+        """
+        # Here: few commands print much.
+        from snapfs.cli.pager import Pager
+
+        self._pager = Pager()
+        return self._pager.end
 
     def line(self, text: str) -> None:
         """Print one line of data, made printable."""
+        self._begin()
         click.echo(printable(text))
 
     def raw(self, text: str) -> None:
@@ -40,6 +60,7 @@ class Output:
         """Print the one JSON document of this command."""
         import json
 
+        self._begin()
         click.echo(json.dumps(value, indent=2))
 
     def records(self, values: Iterable[object]) -> None:
@@ -47,12 +68,18 @@ class Output:
         import json
 
         for value in values:
+            self._begin()
             click.echo(json.dumps(value))
 
     def note(self, text: str) -> None:
         """Tell the user something that is no data; silent with ``-q``."""
         if not self.is_quiet:
             complain(text)
+
+    def detail(self, name: str, text: str) -> None:
+        """Add a named line to the note before it."""
+        if not self.is_quiet:
+            click.echo(f"  {name.ljust(_DETAIL_COLUMNS)}  {one_line(text)}", err=True)
 
     def table(
         self,
@@ -66,10 +93,18 @@ class Output:
         What is no data goes to standard error.
         """
         cells = [[printable(cell) for cell in row] for row in rows]
-        if (sys.stdout if is_data else sys.stderr).isatty():
-            _rich_table(columns, cells, err=not is_data)
+        if is_data:
+            self._begin()
+        if self.is_terminal if is_data else sys.stderr.isatty():
+            pager = self._pager
+            width = pager.columns if is_data and pager and pager.is_on else None
+            _rich_table(columns, cells, err=not is_data, width=width)
         else:
             _plain_table(columns, cells, err=not is_data)
+
+    def _begin(self) -> None:
+        if self._pager is not None:
+            self._pager.begin()
 
 
 def complain(text: str) -> None:
@@ -102,8 +137,13 @@ def _plain_table(
 
 
 def _rich_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    err: bool,
+    width: int | None,
 ) -> None:
+    """Draw a table on a terminal; ``width`` is that of the one behind a pager."""
     from rich.console import Console
     from rich.table import Table
 
@@ -119,7 +159,13 @@ def _rich_table(
     for row in rows:
         # Text would be read as markup: "[red]" is a fine name for a snapshot.
         table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console(stderr=err, highlight=False, emoji=False).print(table)
+    Console(
+        stderr=err,
+        highlight=False,
+        emoji=False,
+        width=width,
+        force_terminal=True if width else None,
+    ).print(table)
 
 
 def abandon_standard_output() -> None:
