@@ -38,6 +38,13 @@ IMAGE_CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "Explain how a path resolves.",
             ),
             (
+                "diff",
+                EXPLAINING,
+                "image_diff",
+                "diff",
+                "Tell what differs between two images.",
+            ),
+            (
                 "waste",
                 EXPLAINING,
                 "image_waste",
@@ -45,11 +52,39 @@ IMAGE_CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "Find bytes that are hidden or stored twice.",
             ),
             (
+                "report",
+                EXPLAINING,
+                "image_report",
+                "report",
+                "Write an image's report as one HTML file.",
+            ),
+            (
                 "squash",
                 MAKING,
                 "image_squash",
                 "squash",
                 "Make one layer of all, as a new image.",
+            ),
+            (
+                "verify",
+                CHECKING,
+                "image_verify",
+                "verify",
+                "Check digests, sizes and diff IDs.",
+            ),
+            (
+                "lint",
+                CHECKING,
+                "image_lint",
+                "lint_image",
+                "Find mistakes in an image.",
+            ),
+            (
+                "ci",
+                CHECKING,
+                "image_ci",
+                "ci",
+                "Pass or fail an image by dive's rules.",
             ),
         )
     }
