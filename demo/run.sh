@@ -23,6 +23,9 @@ containerd_demo() {
     step "Make an image of three layers from the programs of this machine"
     show python3 "$repository/demo/make_image.py" image.tar
 
+    # Where a private containerd will be; ctr and snapfs look here.
+    export CONTAINERD_ADDRESS="$PWD/containerd.sock"
+
     step "Serve a snapshot store to containerd"
     show_in_background snapfs serve --address "$PWD/snapfs.sock"
     wait_for "snapfs serve" test -S snapfs.sock
@@ -40,7 +43,6 @@ disabled_plugins = [
 EOF
 
     step "Start a private containerd: its own root, state and socket"
-    export CONTAINERD_ADDRESS="$PWD/containerd.sock"
     show_in_background containerd --config containerd.toml \
         --root "$PWD/containerd" --state "$PWD/state" --address "$CONTAINERD_ADDRESS"
     wait_for containerd ctr version
@@ -111,6 +113,14 @@ snapshot_demo() {
     show snapfs mount base "$merged"
     show cat "$merged/message"
     show snapfs umount "$merged"
+
+    if [ -r /dev/fuse ] && [ -w /dev/fuse ]; then
+        step "The other driver shows the same: FUSE, and what its server had to do"
+        show snapfs --driver fuse mount changed "$merged"
+        show cat "$merged/message"
+        show snapfs stats "$merged"
+        show snapfs umount "$merged"
+    fi
 
     step "Remove everything, children first"
     show snapfs rm changed base

@@ -6,30 +6,46 @@ mounted ``rootfs``.
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import click
 
-from snapfs.cli.keys import KEY
-from snapfs.cli.lazy import Command, examples
-from snapfs.cli.namespace import NamespaceRun, run_in_namespace, without_dashes
-from snapfs.cli.oci_config import ContainerProcess, runtime_config
-from snapfs.cli.session import Session, pass_session
-from snapfs.cli.what import (
+from snapfs.cli.access import (
     Access,
+    Selection,
     access_options,
     parse_access,
-    resolve,
+    parse_selection,
+    selection_options,
     throwaway_options,
 )
+from snapfs.cli.keys import WHAT
+from snapfs.cli.lazy import Command, examples
+from snapfs.cli.mount_plan import tell_mounted
+from snapfs.cli.namespace import NamespaceRun, run_in_namespace, without_dashes
+from snapfs.cli.oci_config import (
+    ContainerProcess,
+    runtime_config,
+    set_user,
+    write_config,
+)
+from snapfs.cli.oci_process import (
+    ProcessOptions,
+    container_process,
+    container_user,
+    on_a_terminal,
+    process_options,
+)
+from snapfs.cli.oci_user import find_user
+from snapfs.cli.session import Session, pass_session
+from snapfs.cli.signals import ended_by_sigterm
+from snapfs.cli.what import resolve
 from snapfs.errors import (
     AlreadyExistsError,
     PermissionDeniedError,
@@ -37,53 +53,26 @@ from snapfs.errors import (
 )
 
 RUNTIMES: Final = ("runc", "crun")
-
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def _process_options(function: _Function) -> _Function:
-    """Add the options that describe the container's process."""
-    for option in (
-        click.option(
-            "--net",
-            type=click.Choice(["none", "host"]),
-            default="none",
-            help="Its network: only a loopback, or that of the host.",
-        ),
-        click.option(
-            "--user", metavar="UID[:GID]", default="0:0", help="Who it runs as."
-        ),
-        click.option(
-            "--cwd", metavar="DIR", default="/", help="Where in the tree it starts."
-        ),
-        click.option(
-            "-e",
-            "--env",
-            "environment",
-            metavar="NAME=VALUE",
-            multiple=True,
-            help="A variable of its environment; may be repeated.",
-        ),
-    ):
-        function = option(function)
-    return function
+_CONFIG: Final = "config.json"
 
 
 @click.command(
     cls=Command,
     short_help="Make an OCI runtime bundle.",
     epilog=examples(
+        "snapfs bundle oci:app /tmp/box",
         "snapfs bundle work /tmp/box --rw",
         "runc run --bundle /tmp/box box1; snapfs umount /tmp/box/rootfs",
     ),
 )
-@click.argument("what", type=KEY)
+@click.argument("what", type=WHAT)
 @click.argument("directory", metavar="DIR", type=click.Path(readable=False))
 @click.option(
     "--terminal/--no-terminal", default=False, help="Whether it gets a terminal."
 )
 @access_options
-@_process_options
+@selection_options
+@process_options
 @pass_session
 def bundle(
     session: Session,
@@ -93,36 +82,47 @@ def bundle(
     read_only: bool,
     writable: bool,
     upper: str,
+    platform: str | None,
+    layer: int | None,
+    at: int | None,
+    entrypoint: str | None,
     environment: tuple[str, ...],
-    cwd: str,
-    user: str,
+    cwd: str | None,
+    user: str | None,
     net: str,
 ) -> None:
     """Make the OCI runtime bundle DIR: config.json, and WHAT mounted on rootfs.
 
-    DIR must be empty or missing. The container runs /bin/sh; edit config.json to run
-    something else. Unmount DIR/rootfs when done.
+    DIR must be empty or missing. The container runs what the image says, with its
+    environment and user, or /bin/sh; edit config.json to run something else. Unmount
+    DIR/rootfs when done.
     """
-    uid, gid = _parse_user(user)
-    process = ContainerProcess(
-        environment=environment,
-        directory=cwd,
-        uid=uid,
-        gid=gid,
-        has_terminal=terminal,
-        has_host_network=net == "host",
+    options = ProcessOptions(
+        (), entrypoint, environment, cwd, user, has_host_network=net == "host"
     )
-    plan = resolve(session, what, parse_access(read_only, writable, upper))
+    access = parse_access(read_only, writable, upper)
+    selection = parse_selection(platform, layer, at)
     is_new = not os.path.exists(directory)
     if not is_new and os.listdir(directory):
         raise AlreadyExistsError(f"bundle directory {directory!r} is not empty")
-    rootfs = _write_bundle(directory, process, is_read_only=not plan.is_writable)
+    access = dataclasses.replace(access, is_local=True)
+    plan = resolve(session, what, access, selection)
+    rootfs = os.path.join(directory, "rootfs")
+    is_mounted = False
     try:
+        process = container_process(plan, options, has_terminal=terminal)
+        wanted = container_user(plan, options)
+        _write_bundle(directory, process, is_read_only=not plan.is_writable)
         session.library.mount_all(plan.mounts, os.path.realpath(rootfs))
+        is_mounted = True
+        set_user(os.path.join(directory, _CONFIG), find_user(rootfs, wanted))
     except BaseException:
+        if is_mounted:
+            session.library.unmount(os.path.realpath(rootfs), False)
         _remove_bundle(directory, with_directory=is_new)
+        plan.discard()
         raise
-    session.output.note(f"{what!r} is mounted at {rootfs!r}: {plan}")
+    tell_mounted(session.output, plan, rootfs)
     if session.output.as_json:
         session.output.document(
             {"bundle": os.path.abspath(directory), "rootfs": os.path.abspath(rootfs)}
@@ -133,6 +133,7 @@ def bundle(
     cls=Command,
     short_help="Run a container on WHAT with runc or crun.",
     epilog=examples(
+        "snapfs run docker://alpine                  # as its image says",
         "snapfs run base",
         "snapfs run base /bin/ls -l /",
         "snapfs run --rw --net host work /bin/sh -c 'apt-get update'",
@@ -140,11 +141,12 @@ def bundle(
     context_settings={"allow_interspersed_args": False},
 )
 @throwaway_options
-@_process_options
+@selection_options
+@process_options
 @click.option(
     "--runtime", metavar="NAME", help="The runtime. Default: runc, else crun."
 )
-@click.argument("what", type=KEY)
+@click.argument("what", type=WHAT)
 @click.argument("command", metavar="[CMD...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 @pass_session
@@ -157,52 +159,84 @@ def run(
     read_only: bool,
     writable: bool,
     upper: str,
+    platform: str | None,
+    layer: int | None,
+    at: int | None,
+    entrypoint: str | None,
     environment: tuple[str, ...],
-    cwd: str,
-    user: str,
+    cwd: str | None,
+    user: str | None,
     net: str,
 ) -> None:
-    """Run CMD, or /bin/sh, in a container whose root filesystem is WHAT.
+    """Run a container whose root filesystem is WHAT, as WHAT's image says.
+
+    CMD takes the place of the image's arguments, its entrypoint stays, as in Docker;
+    without an image, and where that says nothing, it is the command, or /bin/sh.
 
     The container may write; its changes are thrown away, unless --rw leaves them in
     the active snapshot WHAT or --upper DIR keeps them. --ro refuses them. Nothing of
     the container remains. The exit code is that of CMD. Options stand before WHAT.
     """
     program = _find_runtime(runtime)
-    uid, gid = _parse_user(user)
-    process = ContainerProcess(
-        command=without_dashes(command) or ("/bin/sh",),
-        environment=environment,
-        directory=cwd,
-        uid=uid,
-        gid=gid,
-        has_terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+    options = ProcessOptions(
+        without_dashes(command),
+        entrypoint,
+        environment,
+        cwd,
+        user,
         has_host_network=net == "host",
     )
     access = parse_access(read_only, writable, upper)
+    selection = parse_selection(platform, layer, at)
+    with ended_by_sigterm():
+        code = _run(session, program, what, access, selection, options)
+    ctx.exit(code)
+
+
+def _run(
+    session: Session,
+    program: str,
+    what: str,
+    access: Access,
+    selection: Selection,
+    options: ProcessOptions,
+) -> int:
+    """Run a container in a directory of its own, and leave nothing of either."""
     directory = tempfile.mkdtemp(prefix="snapfs-run-")
     try:
-        if not (read_only or access.is_writable):
-            access = Access(is_writable=True, upper=os.path.join(directory, "changes"))
-        plan = resolve(session, what, access)
+        plan = resolve(session, what, _passing(access, directory), selection)
+        process = container_process(plan, options, has_terminal=on_a_terminal())
+        wanted = container_user(plan, options)
         rootfs = _write_bundle(directory, process, is_read_only=not plan.is_writable)
-        container = os.path.basename(directory) + "-" + secrets.token_hex(4)
-        words = [program, "run", "--bundle", directory, container]
-        try:
-            code = run_in_namespace(NamespaceRun(plan.mounts, rootfs, words, directory))
-        finally:
-            # Does nothing after an orderly end; a runtime that was killed has left
-            # its state and its cgroup.
-            subprocess.run(  # noqa: S603  # the runtime found above
-                [program, "delete", "--force", container],
-                check=False,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+        run = NamespaceRun(plan.mounts, rootfs, (), directory, user=wanted)
+        return _run_container(program, run)
     finally:
         # The root filesystem was never mounted in this namespace.
         shutil.rmtree(directory)
-    ctx.exit(code)
+
+
+def _passing(access: Access, directory: str) -> Access:
+    """Return ``access``; where nobody said anything, changes that go with us."""
+    if access.is_read_only or access.is_writable:
+        return dataclasses.replace(access, is_kept=True)
+    return Access(is_writable=True, upper=os.path.join(directory, "changes"))
+
+
+def _run_container(program: str, run: NamespaceRun) -> int:
+    """Run the bundle in ``run.directory`` to its end; return its exit code."""
+    container = os.path.basename(run.directory) + "-" + secrets.token_hex(4)
+    words = [program, "run", "--bundle", run.directory, container]
+    try:
+        return run_in_namespace(dataclasses.replace(run, command=words))
+    finally:
+        # Does nothing after an orderly end; a runtime that was killed has left
+        # its state and its cgroup.
+        subprocess.run(  # noqa: S603  # the runtime that was found
+            [program, "delete", "--force", container],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def _find_runtime(name: str | None) -> str:
@@ -219,15 +253,6 @@ def _find_runtime(name: str | None) -> str:
     raise UnavailableError(f"{wanted} {found}; a container needs a runtime")
 
 
-def _parse_user(text: str) -> tuple[int, int]:
-    uid, _, gid = text.partition(":")
-    if not uid.isdecimal() or (gid and not gid.isdecimal()):
-        raise click.BadParameter(
-            f"{text!r} is not of the form UID[:GID]; names are not looked up"
-        )
-    return int(uid), int(gid or uid)
-
-
 def _write_bundle(
     directory: str, process: ContainerProcess, *, is_read_only: bool
 ) -> str:
@@ -236,14 +261,15 @@ def _write_bundle(
     config = runtime_config(process, hostname=hostname, is_read_only=is_read_only)
     rootfs = os.path.join(directory, "rootfs")
     os.makedirs(rootfs, mode=0o755)
-    with open(os.path.join(directory, "config.json"), "w", encoding="utf-8") as file:
-        json.dump(config, file, indent=2)
-        file.write("\n")
+    write_config(os.path.join(directory, _CONFIG), config)
     return rootfs
 
 
 def _remove_bundle(directory: str, *, with_directory: bool) -> None:
-    os.rmdir(os.path.join(directory, "rootfs"))
-    os.unlink(os.path.join(directory, "config.json"))
-    if with_directory:
+    """Remove what there is of a bundle that is not mounted."""
+    if os.path.exists(os.path.join(directory, "rootfs")):
+        os.rmdir(os.path.join(directory, "rootfs"))
+    if os.path.exists(os.path.join(directory, _CONFIG)):
+        os.unlink(os.path.join(directory, _CONFIG))
+    if with_directory and os.path.exists(directory):
         os.rmdir(directory)

@@ -94,7 +94,13 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "mounts",
                 "Print the mounts of a snapshot.",
             ),
-            ("mount", MOUNTING, "mount", "mount", "Mount a snapshot or directories."),
+            (
+                "mount",
+                MOUNTING,
+                "mount",
+                "mount",
+                "Mount an image, a snapshot or directories.",
+            ),
             (
                 "umount",
                 MOUNTING,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from typing import Final, NoReturn
 
 from snapfs import syscalls
+from snapfs.assembly.mounting import mount_all, unmount
 from snapfs.cli.exit_codes import exit_code
 from snapfs.cli.messages import describe
+from snapfs.cli.oci_config import set_user
+from snapfs.cli.oci_user import find_user
 from snapfs.cli.output import complain
 from snapfs.errors import NotFoundError, SnapfsError, UnavailableError
-from snapfs.kernel_overlay.mounting import mount_all
 from snapfs.model import Mount
 
 TREE_VARIABLE: Final = "SNAPFS_TREE"
@@ -32,6 +35,11 @@ def enter(plan_fd: int) -> NoReturn:
             for m in plan["mounts"]
         ]
         mount_all(mounts, plan["target"])
+        if any(mount.type.startswith("fuse") for mount in mounts):
+            _stay_for(plan["target"])
+        if plan["user"] is not None:
+            user = find_user(plan["target"], plan["user"])
+            set_user(os.path.join(plan["directory"], "config.json"), user)
         os.environ[TREE_VARIABLE] = plan["target"]
         if plan["chroot"]:
             os.chroot(plan["target"])
@@ -66,6 +74,26 @@ def _isolate(*, is_privileged: bool) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
+
+
+def _stay_for(target: str) -> None:
+    """Go on in a child; wait here for its end, and end with it.
+
+    A FUSE server lives in this mount namespace, and so keeps the mount: it must be
+    taken away when the command is over.
+    """
+    child = os.fork()
+    if child == 0:
+        return
+    # Ctrl-C is for the command: the terminal sends it to both.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    unmount(target, lazy=True)
+    os._exit(code if code >= 0 else 128 - code)
 
 
 def _become(command: list[str]) -> NoReturn:

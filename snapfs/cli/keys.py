@@ -39,7 +39,22 @@ class KeyType(click.ParamType):  # type: ignore[type-arg]  # generic since 8.3
         return []
 
 
+class WhatType(KeyType):
+    """A key, or what else can be mounted; completes to keys, and paths to files."""
+
+    name = "what"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return keys, or leave a path to the shell."""
+        if incomplete.startswith(("/", ".")):
+            return [CompletionItem(incomplete, type="file")]
+        return super().shell_complete(ctx, param, incomplete)
+
+
 KEY = KeyType()
+WHAT = WhatType()
 
 
 def parse_labels(words: Sequence[str], *, may_delete: bool = False) -> dict[str, str]:

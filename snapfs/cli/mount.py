@@ -1,32 +1,49 @@
-"""``mount``: show a snapshot, or directories, at a place of the user's choice."""
+"""``mount``: show an image, a snapshot or directories at a place of one's choice."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import click
 
-from snapfs.cli.keys import KEY
+from snapfs.cli.access import (
+    access_options,
+    parse_access,
+    parse_selection,
+    selection_options,
+)
+from snapfs.cli.keys import WHAT
 from snapfs.cli.lazy import Command, examples
+from snapfs.cli.mount_plan import plan_shape, tell_mounted
 from snapfs.cli.session import Session, pass_session
-from snapfs.cli.shapes import mount_shape
-from snapfs.cli.what import access_options, parse_access, resolve
-from snapfs.errors import NotFoundError
+from snapfs.cli.what import resolve
+from snapfs.errors import InvalidArgumentError, NotFoundError
 
 
 @click.command(
     cls=Command,
-    short_help="Mount a snapshot or directories.",
+    short_help="Mount an image, a snapshot or directories.",
     epilog=examples(
-        "snapfs mount base /mnt                     # look at it",
+        "snapfs mount docker://debian:12 /mnt       # unpacks what is missing",
+        "snapfs mount oci:app /mnt --at 2           # as the second layer left it",
+        "snapfs mount base /mnt                     # look at a snapshot",
         "snapfs mount work /mnt --rw                # change the active snapshot",
+        "snapfs mount oci:app /mnt --rw             # try changes, and forget them",
         "snapfs mount base /mnt --upper changes     # change a copy",
         "snapfs mount layers:top:middle:base /mnt   # highest first",
+        "snapfs --driver fuse mount base /mnt       # not by the kernel's overlay",
     ),
 )
-@click.argument("what", type=KEY)
+@click.argument("what", type=WHAT)
 @click.argument("target", type=click.Path(readable=False))
 @access_options
+@selection_options
+@click.option(
+    "--provenance",
+    is_flag=True,
+    help="Have unlisted attributes user.snapfs.* name each file's layer; by FUSE only.",
+)
 @pass_session
 def mount(
     session: Session,
@@ -35,28 +52,43 @@ def mount(
     read_only: bool,
     writable: bool,
     upper: str,
+    platform: str | None,
+    layer: int | None,
+    at: int | None,
+    provenance: bool,
 ) -> None:
     """Mount WHAT at the directory TARGET, read-only unless --rw or --upper is given.
 
-    WHAT is a key, the name of a committed snapshot, 'snapshot:KEY', 'dir:DIR' or
-    'layers:DIR:DIR:...' (highest first). Only an active snapshot takes changes
-    itself; for all others --upper DIR keeps them. Says which driver serves the mount
-    and why.
+    WHAT is an image (oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, tar:FILE,
+    docker://NAME, containerd:NAME, or a path), a key, the name of a committed
+    snapshot, 'snapshot:KEY', 'dir:DIR' or 'layers:DIR:DIR:...' (highest first). Of an
+    image, layers that the store does not have are unpacked first, as 'snapfs unpack'
+    does. Only an active snapshot takes changes itself; for all others --upper DIR
+    keeps them, and without it 'snapfs umount' removes them. Says which driver serves
+    the mount and why: an ordinary user's mounts are FUSE, through fusermount3.
     """
-    access = parse_access(read_only, writable, upper)
-    if not os.path.isdir(target):
-        raise NotFoundError(f"mount point {target!r} is no existing directory")
-    plan = resolve(session, what, access)
-    session.library.mount_all(plan.mounts, os.path.realpath(target))
-    session.output.note(f"{what!r} is mounted at {target!r}: {plan}")
+    access = dataclasses.replace(
+        parse_access(read_only, writable, upper),
+        is_local=True,
+        has_provenance=provenance,
+    )
+    selection = parse_selection(platform, layer, at)
+    _check_target(target)
+    plan = resolve(session, what, access, selection)
+    try:
+        session.library.mount_all(plan.mounts, os.path.realpath(target))
+    except BaseException:
+        plan.discard()
+        raise
+    tell_mounted(session.output, plan, target)
     if session.output.as_json:
-        session.output.document(
-            {
-                "what": what,
-                "target": os.path.realpath(target),
-                "read_only": not plan.is_writable,
-                "driver": plan.driver,
-                "reason": plan.reason,
-                "mounts": [mount_shape(item) for item in plan.mounts],
-            }
+        session.output.document(plan_shape(plan, os.path.realpath(target)))
+
+
+def _check_target(target: str) -> None:
+    if not os.path.lexists(target):
+        raise NotFoundError(
+            f"mount point {target!r} is no existing directory; make it first"
         )
+    if not os.path.isdir(target):
+        raise InvalidArgumentError(f"mount point {target!r} is not a directory")

@@ -37,6 +37,9 @@ class NamespaceRun:
         command: The program and its arguments.
         directory: Where the command starts.
         is_chrooted: Whether ``target`` becomes its root directory.
+        user: Of a container, as ``USER[:GROUP]``: its name is looked up in the mounted
+            tree and goes into the bundle's ``config.json`` in ``directory``. None for
+            what is no container.
     """
 
     mounts: Sequence[Mount]
@@ -44,6 +47,7 @@ class NamespaceRun:
     command: Sequence[str]
     directory: str
     is_chrooted: bool = False
+    user: str | None = None
 
 
 def run_in_namespace(run: NamespaceRun) -> int:
@@ -54,6 +58,7 @@ def run_in_namespace(run: NamespaceRun) -> int:
         "command": list(run.command),
         "directory": run.directory,
         "chroot": run.is_chrooted,
+        "user": run.user,
         "is_privileged": os.geteuid() == 0,
     }
     package_parent = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))

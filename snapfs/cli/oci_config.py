@@ -8,8 +8,12 @@ fourteen capabilities, no new privileges, kernel interfaces masked.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+from snapfs.cli.oci_user import ContainerUser
 
 _CAPABILITIES: Final = (
     "CAP_AUDIT_WRITE",
@@ -70,16 +74,19 @@ _MOUNTS: Final = (
 )
 
 
+# Whoever uses the host's network asks its name servers. A read-only tree may lack the
+# file to mount on, and the runtime could not make it.
+_RESOLVER: Final = "/etc/resolv.conf"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ContainerProcess:
     """What a container runs.
 
     Attributes:
         command: The program and its arguments.
-        environment: ``NAME=VALUE`` words, added to a PATH.
+        environment: ``NAME=VALUE`` words, added to a PATH; the last one counts.
         directory: Where it starts, absolute.
-        uid: Its user.
-        gid: Its group.
         has_terminal: Whether it gets a terminal.
         has_host_network: Whether it uses the network of the host; else it has
             none but its own loopback.
@@ -88,8 +95,6 @@ class ContainerProcess:
     command: Sequence[str] = ("/bin/sh",)
     environment: Sequence[str] = ()
     directory: str = "/"
-    uid: int = 0
-    gid: int = 0
     has_terminal: bool = False
     has_host_network: bool = False
 
@@ -97,11 +102,12 @@ class ContainerProcess:
 def runtime_config(
     process: ContainerProcess, *, hostname: str, is_read_only: bool
 ) -> dict[str, object]:
-    """Return the contents of ``config.json`` for a bundle with a ``rootfs``."""
+    """Return the contents of ``config.json`` for a bundle with a ``rootfs``.
+
+    Its user is root until :func:`set_user` says otherwise.
+    """
     capabilities = list(_CAPABILITIES)
-    environment = [f"PATH={_PATH}", *process.environment]
-    if process.has_terminal:
-        environment.insert(1, "TERM=xterm")
+    usual = [f"PATH={_PATH}", *(["TERM=xterm"] if process.has_terminal else [])]
     namespaces = ["pid", "ipc", "uts", "mount"]
     if not process.has_host_network:
         namespaces.append("network")
@@ -109,9 +115,9 @@ def runtime_config(
         "ociVersion": "1.0.2",
         "process": {
             "terminal": process.has_terminal,
-            "user": {"uid": process.uid, "gid": process.gid},
+            "user": {"uid": 0, "gid": 0},
             "args": list(process.command),
-            "env": environment,
+            "env": _last_of_each((*usual, *process.environment)),
             "cwd": process.directory,
             "capabilities": {
                 "bounding": capabilities,
@@ -130,7 +136,10 @@ def runtime_config(
                 "source": source,
                 "options": [*options],
             }
-            for place, kind, source, options in _MOUNTS
+            for place, kind, source, options in (
+                *_MOUNTS,
+                *_resolver(process, is_read_only=is_read_only),
+            )
         ],
         "linux": {
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
@@ -139,3 +148,33 @@ def runtime_config(
             "readonlyPaths": list(_READ_ONLY_PATHS),
         },
     }
+
+
+def _resolver(
+    process: ContainerProcess, *, is_read_only: bool
+) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    if is_read_only or not process.has_host_network or not os.path.exists(_RESOLVER):
+        return []
+    return [(_RESOLVER, "bind", _RESOLVER, ("bind", "ro", "nosuid", "nodev"))]
+
+
+def _last_of_each(environment: Sequence[str]) -> list[str]:
+    return list({word.partition("=")[0]: word for word in environment}.values())
+
+
+def set_user(path: str, user: ContainerUser) -> None:
+    """Have the container of the ``config.json`` at ``path`` run as ``user``."""
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    shape: dict[str, object] = {"uid": user.uid, "gid": user.gid}
+    if user.groups:
+        shape["additionalGids"] = list(user.groups)
+    config["process"]["user"] = shape
+    write_config(path, config)
+
+
+def write_config(path: str, config: Mapping[str, object]) -> None:
+    """Write a ``config.json``."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2)
+        file.write("\n")

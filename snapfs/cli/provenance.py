@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import errno
 import os
 import stat
 from collections.abc import Sequence
 
 from snapfs.overlay_format import (
-    METACOPY,
-    REDIRECT,
     XattrPrefix,
     is_opaque,
     is_whiteout,
     is_xattr_whiteout,
 )
+from snapfs.overlay_marks import Marks
 
 
 class Role(enum.StrEnum):
@@ -53,11 +51,19 @@ class Appearance:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OverlayLayers:
-    """The directories of a mount, from the top, and where their marks are."""
+    """The directories of a mount, from the top, and where their marks are.
+
+    Attributes:
+        directories: With the upperdir, if there is one.
+        prefix: Of the marks.
+        is_overlay: Whether it is a union at all; else one directory as it is.
+        upper: The upperdir; "" for none.
+    """
 
     directories: tuple[str, ...]
     prefix: XattrPrefix = XattrPrefix.TRUSTED
     is_overlay: bool = True
+    upper: str = ""
 
     @classmethod
     def from_options(cls, options: Sequence[str]) -> OverlayLayers:
@@ -76,6 +82,7 @@ class OverlayLayers:
         return cls(
             (*upper, *(_absolute(path, upper) for path in lower)),
             XattrPrefix.USER if is_user else XattrPrefix.TRUSTED,
+            upper="".join(upper),
         )
 
 
@@ -188,7 +195,7 @@ def _hides(
 
 
 def _is_metacopy(path: str, prefix: XattrPrefix) -> bool:
-    return _mark(path, prefix.attribute(METACOPY)) is not None
+    return Marks(os.fsencode(path), prefix).is_metacopy()
 
 
 def _redirected(path: str, below: list[str], prefix: XattrPrefix) -> list[str]:
@@ -197,20 +204,10 @@ def _redirected(path: str, below: list[str], prefix: XattrPrefix) -> list[str]:
     "/a/b" is a path from the root, "b" another name in the same directory
     (``ovl_check_redirect``).
     """
-    target = _mark(path, prefix.attribute(REDIRECT))
+    target = Marks(os.fsencode(path), prefix).redirect()
     if target is None:
         return below
     text = os.fsdecode(target)
     if text.startswith("/"):
         return [part for part in text.split("/") if part]
     return [*below[:-1], text]
-
-
-def _mark(path: str, attribute: str) -> bytes | None:
-    try:
-        return os.getxattr(path, attribute, follow_symlinks=False)
-    except OSError as error:
-        # ENOTSUP: a filesystem without such attributes has no marks.
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return None
-        raise

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 
 import click
 
-from snapfs.cli.keys import KEY
+from snapfs.cli.access import (
+    access_options,
+    parse_access,
+    parse_selection,
+    selection_options,
+)
+from snapfs.cli.keys import WHAT
 from snapfs.cli.lazy import Command, examples
+from snapfs.cli.mount_plan import MountPlan, tell_mounted
 from snapfs.cli.namespace import NamespaceRun, run_in_namespace, without_dashes
 from snapfs.cli.session import Session, pass_session
-from snapfs.cli.what import access_options, parse_access, resolve
+from snapfs.cli.signals import ended_by_sigterm
+from snapfs.cli.what import resolve
 
 
 @click.command(
     cls=Command,
     short_help="Run a shell where WHAT is mounted, then forget the mount.",
     epilog=examples(
+        "snapfs shell docker://debian:12",
         "snapfs shell base",
         "snapfs shell --rw work sh -c 'echo hello > file'",
         "snapfs shell --chroot base /bin/ls -l /",
@@ -25,10 +35,11 @@ from snapfs.cli.what import access_options, parse_access, resolve
     context_settings={"allow_interspersed_args": False},
 )
 @access_options
+@selection_options
 @click.option(
     "--chroot", is_flag=True, help="Make the tree the root directory of the command."
 )
-@click.argument("what", type=KEY)
+@click.argument("what", type=WHAT)
 @click.argument("command", metavar="[CMD...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 @pass_session
@@ -40,6 +51,9 @@ def shell(
     read_only: bool,
     writable: bool,
     upper: str,
+    platform: str | None,
+    layer: int | None,
+    at: int | None,
     chroot: bool,
 ) -> None:
     """Mount WHAT in a private mount namespace and run CMD there, or $SHELL.
@@ -48,14 +62,26 @@ def shell(
     see the mount, and it ends with them. Without root, a user namespace makes CMD
     root of its own files. The exit code is that of CMD. Options stand before WHAT.
     """
-    plan = resolve(session, what, parse_access(read_only, writable, upper))
+    access = parse_access(read_only, writable, upper)
+    selection = parse_selection(platform, layer, at)
     default = "/bin/sh" if chroot else os.environ.get("SHELL", "/bin/sh")
     words = without_dashes(command) or (default,)
+    with ended_by_sigterm():
+        plan = resolve(session, what, access, selection)
+        code = _run(session, plan, words, is_chrooted=chroot)
+    ctx.exit(code)
+
+
+def _run(
+    session: Session, plan: MountPlan, words: Sequence[str], *, is_chrooted: bool
+) -> int:
+    """Run a command in the mounted tree, and leave nothing of the mount."""
     target = tempfile.mkdtemp(prefix="snapfs-shell-")
     try:
-        session.output.note(f"{what!r} is mounted at {target!r}: {plan}")
-        run = NamespaceRun(plan.mounts, target, words, target, is_chrooted=chroot)
-        code = run_in_namespace(run)
+        tell_mounted(session.output, plan, target, "the command")
+        return run_in_namespace(
+            NamespaceRun(plan.mounts, target, words, target, is_chrooted=is_chrooted)
+        )
     finally:
         os.rmdir(target)  # empty: nothing was ever mounted on it in this namespace
-    ctx.exit(code)
+        plan.discard()

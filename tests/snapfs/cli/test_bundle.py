@@ -3,10 +3,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from snapfs.cli.mount_plan import ImagePart, MountPlan
 from snapfs.cli.oci_config import ContainerProcess, runtime_config
+from snapfs.cli.oci_process import ProcessOptions, container_process, container_user
+from snapfs.cli.oci_user import ContainerUser, find_user
+from snapfs.digest import Digest
+from snapfs.errors import NotFoundError
+from snapfs.image.config import ImageConfig, Process
+from snapfs.image.descriptor import Descriptor, Platform
+from snapfs.image.documents import Manifest
+from snapfs.image.resolve import Image
 from snapfs.model import Mount
 
 from .conftest import CommandLine
@@ -69,14 +79,123 @@ def test_a_bundle_that_cannot_be_mounted_leaves_nothing(
     assert not (tmp_path / "box").exists()
 
 
-@pytest.mark.parametrize("user", ["root", "1:", "1:x", ":1", "-1"])
-def test_a_user_is_a_number(snapfs: CommandLine, tmp_path: Path, user: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [
+        ("nobody-of-the-tree", 3),
+        ("1:nobody", 3),
+        ("1:", 2),
+        (":1", 2),
+        ("-1", 2),
+        ("4294967296", 2),
+    ],
+)
+def test_a_user_that_is_none_leaves_nothing(
+    snapfs: CommandLine, tmp_path: Path, user: str, code: int
+) -> None:
     snapfs.store.prepare("work")
 
     outcome = snapfs("bundle", "work", tmp_path / "box", f"--user={user}")
 
-    expected = 0 if user == "1:" else 2
-    assert outcome.code == expected
+    assert (outcome.code, outcome.err.splitlines()[-1].count("\n")) == (code, 0)
+    assert not (tmp_path / "box").exists()
+    assert len(snapfs.unmounted) == len(snapfs.mounted)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ContainerUser(0, 0)),
+        ("0", ContainerUser(0, 0, (7, 8))),
+        ("web", ContainerUser(33, 34, (8,))),
+        ("33", ContainerUser(33, 34, (8,))),
+        ("web:staff", ContainerUser(33, 8)),
+        ("web:99", ContainerUser(33, 99)),
+        ("77", ContainerUser(77, 0)),
+        ("77:staff", ContainerUser(77, 8)),
+    ],
+)
+def test_a_user_is_looked_up_in_the_tree(
+    tmp_path: Path, text: str, expected: ContainerUser
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "real").write_text(
+        "# users\nbroken\nbad:x:no:1::/:\nroot:x:0:0:root:/root:/bin/sh\n"
+        "web:x:33:34::/:\nweb:x:1:1::/:\n"
+    )
+    # As some distributions have it; it must not leave the tree.
+    (tmp_path / "etc/passwd").symlink_to("/real")
+    (tmp_path / "etc/group").write_text(
+        "root:x:0:root\nwheel:x:7:root\nstaff:x:8:root,web\nweb:x:34:\nodd::x:web\n"
+    )
+
+    assert find_user(str(tmp_path), text) == expected
+
+
+def test_a_tree_without_users_has_numbers_only(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    os.mkfifo(tmp_path / "etc/passwd")
+
+    assert find_user(str(tmp_path), "5:6") == ContainerUser(5, 6)
+    with pytest.raises(NotFoundError, match="no user 'web'"):
+        find_user(str(tmp_path), "web")
+
+
+def image_plan(**config: Any) -> MountPlan:  # noqa: ANN401 - as Process has them
+    process = Process(**config)
+    nothing = Descriptor("", Digest(f"sha256:{'0' * 64}"), 0)
+    image = Image(
+        "oci:x",
+        nothing,
+        Manifest("", nothing, ()),
+        ImageConfig(Platform("linux", "amd64", ""), (), process=process),
+        b"",
+        (),
+    )
+    return MountPlan("oci:x", (), "kernel", "", part=ImagePart(image, 1, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "entrypoint", "expected"),
+    [
+        ((("e",), ("a", "b")), (), None, ("e", "a", "b")),
+        ((("e",), ("a", "b")), ("c",), None, ("e", "c")),
+        (((), ("a", "b")), ("c",), None, ("c",)),
+        ((("e",), ("a",)), (), "x", ("x",)),
+        ((("e",), ("a",)), ("c",), "x", ("x", "c")),
+        ((("e",), ("a",)), ("c",), "", ("c",)),
+        ((("e",), ("a",)), (), "", ("/bin/sh",)),
+        (((), ()), (), None, ("/bin/sh",)),
+    ],
+)
+def test_the_words_of_a_container_are_put_together_as_in_docker(
+    image: tuple[tuple[str, ...], tuple[str, ...]],
+    command: tuple[str, ...],
+    entrypoint: str | None,
+    expected: tuple[str, ...],
+) -> None:
+    plan = image_plan(entrypoint=image[0], command=image[1])
+    options = ProcessOptions(command, entrypoint)
+
+    process = container_process(plan, options, has_terminal=False)
+
+    assert process.command == expected
+
+
+def test_what_the_user_says_comes_before_what_the_image_says() -> None:
+    plan = image_plan(
+        environment=("PATH=/image", "A=1", "B=2"), working_directory="srv", user="web"
+    )
+    options = ProcessOptions(environment=("A=3",), directory="/tmp", user="7")
+
+    ours = container_process(plan, options, has_terminal=True)
+    images = container_process(plan, ProcessOptions(), has_terminal=False)
+    config: Any = runtime_config(ours, hostname="h", is_read_only=True)
+
+    assert config["process"]["env"] == ["PATH=/image", "TERM=xterm", "A=3", "B=2"]
+    assert (ours.directory, images.directory) == ("/tmp", "/srv")
+    assert container_user(plan, options) == "7"
+    assert container_user(plan, ProcessOptions()) == "web"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks for root before a runtime")

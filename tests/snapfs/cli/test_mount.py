@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
+from snapfs.cli.keys import WHAT
 from snapfs.model import Mount
 
 from .conftest import CommandLine
@@ -51,15 +53,76 @@ def test_an_active_snapshot_takes_changes_itself(
     assert list(filled.mounted[0][0]) == filled.store.mounts("work")
 
 
+@pytest.fixture
+def scratch(snapfs: CommandLine, tmp_path: Path) -> Path:
+    """Where temporary changes go."""
+    (tmp_path / "scratch").mkdir()
+    snapfs.environment["TMPDIR"] = str(tmp_path / "scratch")
+    return tmp_path / "scratch"
+
+
 @pytest.mark.parametrize("key", ["base", "look"])
-def test_what_never_changes_needs_a_place_for_the_changes(
-    filled: CommandLine, target: Path, key: str
+def test_changes_of_what_never_changes_go_to_a_temporary_place(
+    filled: CommandLine, target: Path, scratch: Path, key: str
 ) -> None:
     outcome = filled("mount", key, target, "--rw")
 
-    assert outcome.code == 2
-    assert "--upper" in outcome.err
-    assert filled.mounted == []
+    assert outcome.code == 0
+    [place] = scratch.iterdir()
+    assert f"upperdir={place}/fs" in only_mount(filled).options
+    assert f"changes  in {place}/fs, gone after 'snapfs umount'" in outcome.err
+
+
+def test_what_an_earlier_boot_left_is_removed(
+    filled: CommandLine, target: Path, scratch: Path
+) -> None:
+    filled("mount", "base", target, "--rw")
+    [present] = scratch.iterdir()
+    past = scratch / "snapfs-changes-past"
+    (past / "fs").mkdir(parents=True)
+    (past / "removed-by-snapfs-umount").write_text("another boot")
+    others = scratch / "snapfs-changes-of-mine"
+    (others / "fs").mkdir(parents=True)
+
+    filled("mount", "base", target, "--rw")
+
+    left = set(scratch.iterdir())
+    assert {present, others} < left
+    assert past not in left
+    assert len(left) == 3
+
+
+@pytest.mark.parametrize("key", ["base", "work", "dir"])
+def test_what_cannot_be_mounted_leaves_no_temporary_place(
+    filled: CommandLine,
+    target: Path,
+    scratch: Path,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted", "target")
+
+    monkeypatch.setattr(filled, "_mount", refuse)
+
+    outcome = filled("mount", f"dir:{target}" if key == "dir" else key, target, "--rw")
+
+    assert outcome.code == 1
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_upper_of_the_users_is_no_temporary_place(
+    filled: CommandLine, target: Path, scratch: Path, tmp_path: Path
+) -> None:
+    document = filled(
+        "mount", "base", target, "--upper", tmp_path / "kept", "--json"
+    ).document
+
+    assert document["changes"] == {
+        "directory": str(tmp_path / "kept"),
+        "temporary": False,
+    }
+    assert list(scratch.iterdir()) == []
 
 
 def test_upper_keeps_the_changes_in_fs_and_work(
@@ -152,9 +215,11 @@ def test_a_snapshot_named_as_such_that_is_missing_is_exit_code_3(
     ("what", "code"),
     [
         pytest.param("dir:/no/such", 3, id="missing directory"),
-        pytest.param("/etc/passwd", 2, id="a file"),
-        pytest.param("layers:/etc::/usr", 3, id="an empty layer"),
-        pytest.param("oci:/some/image", 2, id="an image"),
+        pytest.param("/etc/passwd", 7, id="a file that is no archive"),
+        pytest.param("layers:/etc:/etc/passwd", 2, id="a file as a layer"),
+        pytest.param("layers:/etc::/usr", 2, id="an empty layer"),
+        pytest.param("oci:/some/image", 3, id="a missing image"),
+        pytest.param("oci:", 2, id="a scheme alone"),
     ],
 )
 def test_what_cannot_be_mounted_is_refused(
@@ -168,12 +233,14 @@ def test_what_cannot_be_mounted_is_refused(
 
 
 def test_a_directory_takes_changes_only_elsewhere(
-    snapfs: CommandLine, target: Path, tmp_path: Path
+    snapfs: CommandLine, target: Path, scratch: Path
 ) -> None:
-    outcome = snapfs("mount", tmp_path, target, "--rw")
+    outcome = snapfs("mount", f"dir:{target}", target, "--rw")
 
-    assert outcome.code == 2
-    assert "--upper" in outcome.err
+    assert outcome.code == 0
+    [place] = scratch.iterdir()
+    assert f"upperdir={place}/fs" in only_mount(snapfs).options
+    assert f"lowerdir+={target}" in only_mount(snapfs).options
 
 
 def test_a_missing_target_is_refused_before_anything_is_made(
@@ -183,6 +250,15 @@ def test_a_missing_target_is_refused_before_anything_is_made(
 
     assert outcome.code == 3
     assert not (tmp_path / "up").exists()
+
+
+@pytest.mark.parametrize("word", ["/mnt/app.t", "./app", "."])
+def test_a_path_is_left_to_the_shell_to_complete(word: str) -> None:
+    context = click.Context(click.Command("mount"))
+
+    (item,) = WHAT.shell_complete(context, click.Argument(["what"]), word)
+
+    assert (item.value, item.type) == (word, "file")
 
 
 def test_umount_of_what_is_not_mounted_is_exit_code_5(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -135,6 +136,16 @@ def test_a_renamed_directory_is_followed_by_its_redirect(
 
     assert layers.blame("a/new/file") == [(2, Role.SUPPLIES)]
     assert layers.blame("a/new") == [(0, Role.SUPPLIES), (2, Role.MERGED)]
+
+
+@pytest.mark.parametrize("target", [b"..", b"/../a/old", b"/a/./old"])
+def test_a_redirect_out_of_its_layer_is_refused(layers: Layers, target: bytes) -> None:
+    layers.directory(0, "a/new", redirect=target)
+    layers.file(2, "a/old/file")
+
+    with pytest.raises(OSError, match="invalid redirect") as caught:
+        layers.blame("a/new/file")
+    assert caught.value.errno == errno.EACCES
 
 
 def test_a_file_with_its_metadata_only_has_its_data_below(layers: Layers) -> None:
