@@ -138,6 +138,13 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "image",
                 "See, search and explain images, without unpacking.",
             ),
+            (
+                "explore",
+                IMAGES,
+                "explore",
+                "explore",
+                "Look around in an image, on the terminal.",
+            ),
             ("cleanup", STORE, "cleanup", "cleanup", "Reclaim what nobody needs."),
             ("check", STORE, "check", "check", "Compare the store with the disk."),
             ("backup", STORE, "backup", "backup", "Save the whole store in FILE."),

@@ -1,0 +1,1 @@
+"""The terminal interface of ``explore``: the only place that imports Textual."""
