@@ -8,15 +8,21 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from snapfs import mountinfo
+from snapfs.benchmarks.leftovers import PREFIX, alive, detach_below
 from snapfs.benchmarks.programs import run
 from snapfs.errors import ResourceExhaustedError, UnavailableError
 
 _log = logging.getLogger(__name__)
+
+# How long servers whose mounts are gone may take to end.
+_LEAVE_S: Final = 5.0
+_LOOK_S: Final = 0.05
 
 DEFAULT_SIZE_BYTES: Final = 2 << 30
 
@@ -35,6 +41,9 @@ _EXT4: Final = (
 _XFS: Final = ("mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1")
 
 
+_BTRFS: Final = ("mkfs.btrfs", "-q", "-f", "--nodiscard")
+
+
 class Backing(enum.StrEnum):
     """What is below: a directory as it is, memory, or a new image on a loop device."""
 
@@ -42,6 +51,7 @@ class Backing(enum.StrEnum):
     TMPFS = "tmpfs"
     EXT4 = "ext4"
     XFS = "xfs"
+    BTRFS = "btrfs"
 
     def unavailable(self) -> str:
         """Say why it cannot be had here; "" if it can."""
@@ -59,6 +69,7 @@ class Backing(enum.StrEnum):
 _MAKERS: Final[Mapping[Backing, Sequence[str]]] = {
     Backing.EXT4: _EXT4,
     Backing.XFS: _XFS,
+    Backing.BTRFS: _BTRFS,
 }
 
 
@@ -83,8 +94,9 @@ def provide(
     if reason := backing.unavailable():
         raise UnavailableError(reason)
     with contextlib.ExitStack() as cleanup:
-        made = Path(tempfile.mkdtemp(prefix="snapfs-bench-", dir=parent))
+        made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}ench-", dir=parent))
         cleanup.callback(shutil.rmtree, made)
+        cleanup.enter_context(alive(made))
         root = made / "fs"
         root.mkdir()
         if backing is Backing.TMPFS:
@@ -131,18 +143,17 @@ def _mount_loop(image: Path, root: Path) -> None:
         run("losetup", "--detach", device)
 
 
-def detach_below(root: Path) -> None:
-    """Detach what a failed target left mounted: removing must not walk into it."""
-    for entry in reversed(mountinfo.mounts_below(str(root))):
-        if entry.target != os.path.realpath(root):
-            _log.warning("%s was left mounted; it is detached", entry.target)
-            run("umount", "--lazy", entry.target)
-
-
 def _unmount(root: Path) -> None:
-    try:
-        run("umount", str(root))
-    except UnavailableError as error:
-        # A process that a target left behind: report it, but leave no mount.
-        _log.warning("%s; it is detached instead", error)
-        run("umount", "--lazy", str(root))
+    """Unmount once the servers of FUSE trees are gone, which end after their mounts."""
+    deadline = time.monotonic() + _LEAVE_S
+    while True:
+        try:
+            run("umount", str(root))
+        except UnavailableError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_LOOK_S)
+                continue
+            # A process that a target left behind: report it, but leave no mount.
+            _log.warning("%s; it is detached instead", error)
+            run("umount", "--lazy", str(root))
+        return

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from snapfs.benchmarks import accounting, conditions
 from snapfs.benchmarks.conditions import RedoRule
-from snapfs.benchmarks.instance import COUNTED_RUNS, Clock, Instance
+from snapfs.benchmarks.instance import COUNTED_RUNS, ROLES, Clock, Instance
 from snapfs.benchmarks.placement import Pinning, Placement
 from snapfs.benchmarks.protocols import Cell, Scenario, Target
 from snapfs.benchmarks.results import Block, Comparison, Counted, Sample
@@ -38,12 +38,15 @@ class Schedule:
             looks bound what optional stopping can do.
         budget_s: No further look begins after so many seconds.
         counted_runs: Runs of each instance that are counted exactly, apart from the
-            timed ones. Starting and ending perf takes most of their time.
+            timed ones.
+        counted_calls: Whose system calls are counted. Starting and ending perf for
+            that takes longer than all else.
     """
 
     looks: tuple[int, ...]
     budget_s: float
     counted_runs: int = COUNTED_RUNS
+    counted_calls: tuple[str, ...] = ROLES
 
 
 class Listener(Protocol):
@@ -162,10 +165,11 @@ class ComparisonRun:
     def _count(self) -> dict[str, Counted]:
         counted = {}
         runs = self._plan.schedule.counted_runs
+        roles = self._plan.schedule.counted_calls
         for name in sorted(self._instances):
             if name != self._control:
                 with self._rejecting(name):
-                    counted[name] = self._instances[name].count(runs)
+                    counted[name] = self._instances[name].count(runs, roles)
         return counted
 
     def _own_cpu_ns(self) -> int:
@@ -186,6 +190,8 @@ class ComparisonRun:
         try:
             yield
         except Exception as error:
+            if (end := _end_behind(error)) is not None:
+                raise end from None  # what failed to undo a run hid why it ended
             reason = describe(error)
             _log.info("%s is rejected: %s", name, reason, exc_info=error)
             if name in (self._plan.reference, self._control):
@@ -228,6 +234,14 @@ class ComparisonRun:
                 self._blocks, names, plan.reference, self._control, plan.key
             ),
         )
+
+
+def _end_behind(error: BaseException) -> BaseException | None:
+    """Return the SIGINT or SIGTERM during whose handling ``error`` came, if any."""
+    behind: BaseException | None = error
+    while isinstance(behind, Exception):
+        behind = behind.__context__
+    return behind
 
 
 def choose_reference(baselines: Sequence[str], names: Sequence[str]) -> str:

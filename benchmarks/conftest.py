@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from snapfs.benchmarks.backing import Backing, best_available
+from snapfs.benchmarks.exclusive import only_one
 from snapfs.benchmarks.protocols import Profile
 from snapfs.benchmarks.results import Comparison
 from snapfs.benchmarks.scenarios import SCENARIOS
 from snapfs.benchmarks.selection import Unit
-from snapfs.benchmarks.suite import Request, Suite, only_one
+from snapfs.benchmarks.suite import Request, Suite
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.errors import FailedPreconditionError
 

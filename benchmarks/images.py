@@ -12,10 +12,12 @@ import random
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Protocol
 
+import zstandard
 from zlib_ng import zlib_ng
 
 from snapfs.digest import Digest, chain_ids
@@ -23,9 +25,14 @@ from snapfs.image.platform import host_platform
 
 TAG: Final = "bench"
 
+GZIP: Final = "gzip"
+ZSTD: Final = "zstd"
+
 # As docker build and most registries have it.
 _GZIP_LEVEL: Final = 6
 _GZIP_WBITS: Final = 31
+# As buildkit has it by default.
+_ZSTD_LEVEL: Final = 3
 
 # Text of random words shrinks to about a third, as the layers of real images do.
 _POOL_BYTES: Final = 8 << 20
@@ -62,12 +69,15 @@ class BenchImage:
     content_bytes: int
 
 
-def make_image(files: int, size_bytes: int, layers: int, seed: int) -> BenchImage:
+def make_image(
+    files: int, size_bytes: int, layers: int, seed: int, compression: str = GZIP
+) -> BenchImage:
     """Return the image of these parameters; it is made when it is not there yet.
 
-    It stays in the system's directory for temporary files.
+    It stays in the system's directory for temporary files. ``compression`` is
+    :data:`GZIP` or :data:`ZSTD`.
     """
-    name = f"image-{files}-{size_bytes}-{layers}-{seed}"
+    name = f"image-{files}-{size_bytes}-{layers}-{seed}-{compression}"
     home = Path(tempfile.gettempdir()) / f"snapfs-bench-images-{os.geteuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     if home.lstat().st_uid != os.geteuid() or home.is_symlink():
@@ -76,7 +86,7 @@ def make_image(files: int, size_bytes: int, layers: int, seed: int) -> BenchImag
     if not (place / "facts.json").exists():
         with tempfile.TemporaryDirectory(dir=home) as directory:
             made = Path(directory) / "image"
-            _write_image(made, files, size_bytes, layers, seed)
+            _write_image(made, files, size_bytes, layers, seed, compression)
             shutil.rmtree(place, ignore_errors=True)
             made.rename(place)
     facts = json.loads((place / "facts.json").read_text())
@@ -91,7 +101,7 @@ def make_image(files: int, size_bytes: int, layers: int, seed: int) -> BenchImag
 
 
 def _write_image(
-    place: Path, files: int, size_bytes: int, layers: int, seed: int
+    place: Path, files: int, size_bytes: int, layers: int, seed: int, compression: str
 ) -> None:
     chooser = random.Random(seed)  # noqa: S311 - equal inputs, no secret
     layout = place / "layout"
@@ -101,7 +111,7 @@ def _write_image(
     sizes = _sizes(chooser, files, size_bytes)
     stored, diff_ids, plain_bytes = [], [], 0
     for number in range(layers):
-        writer = _LayerWriter(blobs)
+        writer = _LayerWriter(blobs, compression)
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.GNU_FORMAT) as tar:
             for member, content in _members(
                 number, sizes[number::layers], pool, chooser
@@ -111,7 +121,7 @@ def _write_image(
         stored.append(digest)
         diff_ids.append(diff_id)
         plain_bytes += writer.plain_bytes
-    manifest = _write_documents(layout, stored, diff_ids)
+    manifest = _write_documents(layout, stored, diff_ids, compression)
     with tarfile.open(place / "image.tar", "w") as tar:
         tar.add(layout, arcname=".")
     facts = {
@@ -161,15 +171,31 @@ def _members(
         yield file, content
 
 
+class _Compressor(Protocol):
+    """What the compressors of both libraries can do."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+_COMPRESSORS: Final[Mapping[str, Callable[[], _Compressor]]] = MappingProxyType(
+    {
+        GZIP: lambda: zlib_ng.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS),
+        ZSTD: lambda: zstandard.ZstdCompressor(_ZSTD_LEVEL).compressobj(),
+    }
+)
+
+
 class _LayerWriter(io.RawIOBase):
     """Compresses and hashes a tar while it is written."""
 
-    def __init__(self, blobs: Path) -> None:
+    def __init__(self, blobs: Path, compression: str) -> None:
         self.plain_bytes = 0
         self._blobs = blobs
         self._plain = hashlib.sha256()
         self._stored = hashlib.sha256()
-        self._gzip = zlib_ng.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS)
+        self._compressor = _COMPRESSORS[compression]()
         self._file = (blobs / "new").open("wb")
 
     def writable(self) -> bool:
@@ -178,12 +204,12 @@ class _LayerWriter(io.RawIOBase):
     def write(self, data: bytes) -> int:  # type: ignore[override] # bytes are all that tarfile writes
         self._plain.update(data)
         self.plain_bytes += len(data)
-        self._keep(self._gzip.compress(data))
+        self._keep(self._compressor.compress(data))
         return len(data)
 
     def finish(self) -> tuple[str, str]:
         """Return the hex of the blob's digest, and the diff ID."""
-        self._keep(self._gzip.flush())
+        self._keep(self._compressor.flush())
         self._file.close()
         digest = self._stored.hexdigest()
         (self._blobs / "new").rename(self._blobs / digest)
@@ -194,7 +220,9 @@ class _LayerWriter(io.RawIOBase):
         self._file.write(piece)
 
 
-def _write_documents(layout: Path, stored: list[str], diff_ids: list[str]) -> str:
+def _write_documents(
+    layout: Path, stored: list[str], diff_ids: list[str], compression: str
+) -> str:
     config = {
         "architecture": host_platform().architecture,
         "os": "linux",
@@ -207,7 +235,7 @@ def _write_documents(layout: Path, stored: list[str], diff_ids: list[str]) -> st
         "config": _blob(layout, f"{oci}.config.v1+json", config),
         "layers": [
             {
-                "mediaType": f"{oci}.layer.v1.tar+gzip",
+                "mediaType": f"{oci}.layer.v1.tar+{compression}",
                 "digest": f"sha256:{digest}",
                 "size": (layout / "blobs" / "sha256" / digest).stat().st_size,
             }

@@ -1,4 +1,4 @@
-"""The description of a machine that goes into every result."""
+"""The description of a machine, and of this code, that goes into every result."""
 
 from __future__ import annotations
 
@@ -109,3 +109,13 @@ def _settings() -> dict[str, str]:
         except OSError:
             continue  # this kernel has no such setting, or it is not for us
     return found
+
+
+def revision() -> str:
+    """Return the commit of the checkout this runs from; "" in an installed package."""
+    repository = Path(__file__).resolve().parent.parent
+    if not (repository / ".git").exists() or shutil.which("git") is None:
+        return ""
+    words = ("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    found = try_to_run("git", "-C", str(repository), *words)
+    return found.stdout.strip()

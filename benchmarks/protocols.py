@@ -26,6 +26,7 @@ rejected, with the message, and never as slow.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -50,6 +51,7 @@ __all__ = [
     "Fairness",
     "Family",
     "InvalidResultError",
+    "LayerTarget",
     "Outcome",
     "Profile",
     "Scenario",
@@ -197,6 +199,50 @@ class UnpackTarget(Target, Protocol):
 
     def discard(self, image: BenchImage) -> None:
         """Undo ``load`` and ``unpack``, also where they failed."""
+        ...
+
+
+@runtime_checkable
+class LayerTarget(UnpackTarget, Protocol):
+    """A target that writes what was changed in an unpacked image as a layer.
+
+    ``open_changes``, ``write_layer`` and ``drop_changes`` follow each other, between
+    ``unpack`` and ``discard``; several times.
+    """
+
+    def open_changes(self, image: BenchImage) -> AbstractContextManager[Path]:
+        """Show the image as a tree to be changed; afterwards it is not shown."""
+        ...
+
+    def write_layer(self, image: BenchImage, layer: Path) -> None:
+        """Write the changes as a compressed layer; ``layer`` is it, or a link to it."""
+        ...
+
+    def drop_changes(self, image: BenchImage) -> None:
+        """Undo ``write_layer``; changes that are made again may stay."""
+        ...
+
+
+@runtime_checkable
+class PackTarget(Target, Protocol):
+    """A target that writes a whole tree of files as one gzip layer.
+
+    ``stage``, ``pack`` and ``unstage`` follow each other; several times.
+    """
+
+    def stage(self, tree: Path) -> None:
+        """Do what must come before and is not part of it; ``tree`` stays as it is."""
+        ...
+
+    def pack(self, layer: Path, *, is_fast: bool) -> None:
+        """Write what was staged to ``layer``.
+
+        At level 6, or as its like elsewhere; with ``is_fast`` as fast as it can.
+        """
+        ...
+
+    def unstage(self) -> None:
+        """Undo ``stage``."""
         ...
 
 

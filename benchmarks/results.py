@@ -211,7 +211,13 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Results:
-    """Everything one ``bench run`` produced."""
+    """Everything one ``bench run`` produced.
+
+    Attributes:
+        left_out: Comparisons that were asked for and could not be made, by name, and
+            scenarios that the profile does not ask; and why.
+        resumed: When the run went on after a break, UTC.
+    """
 
     schema: str
     schema_version: int
@@ -226,11 +232,13 @@ class Results:
     rules: Rules
     targets: Mapping[str, TargetRecord]
     comparisons: tuple[Comparison, ...]
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    resumed: tuple[str, ...] = ()
 
 
 def encode(results: Results) -> bytes:
-    """Return ``results`` as JSON."""
-    return msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
+    """Return ``results`` as JSON, on one line: with spaces it has twice the bytes."""
+    return msgspec.json.encode(results) + b"\n"
 
 
 def decode(data: bytes) -> Results:

@@ -11,7 +11,9 @@ from typing import Final
 from snapfs.benchmarks import caches
 from snapfs.benchmarks.comparison import Schedule
 from snapfs.benchmarks.placement import Placement
+from snapfs.benchmarks.profiles import cell_words, cells_of
 from snapfs.benchmarks.protocols import Cell, Profile, Scenario, Target
+from snapfs.benchmarks.scenarios.narrowed import Narrowed
 from snapfs.errors import InvalidArgumentError
 
 Factories = Mapping[str, Callable[[], Target]]
@@ -21,7 +23,7 @@ _OVERHEAD_S: Final = 1.5
 
 _PLACEMENTS: Final[Mapping[Profile, Sequence[Placement]]] = {
     Profile.QUICK: (Placement.TWO_CPUS,),
-    Profile.STANDARD: (Placement.ONE_CPU, Placement.TWO_CPUS),
+    Profile.STANDARD: (Placement.TWO_CPUS,),
     Profile.FULL: (Placement.ONE_CPU, Placement.TWO_CPUS),
 }
 
@@ -49,6 +51,11 @@ class Unit:
         """Return the unit in words."""
         words = (self.scenario.name, self.cell.label, self.cell.cache, self.placement)
         return " ".join(filter(None, map(str, words)))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Return the words of its cell: parameters and the cache state."""
+        return cell_words(self.cell)
 
     def weight_s(self, schedule: Schedule) -> float:
         """Return a guess of the seconds that it takes."""
@@ -95,17 +102,53 @@ def plan_units(
     targets: Mapping[str, Target],
     profile: Profile,
     placements: Sequence[Placement] = (),
+    *,
+    is_whole: bool = False,
 ) -> list[Unit]:
     """Return the comparisons that a run makes, in order.
 
-    ``targets`` are instances that are only asked what they are.
+    ``targets`` are instances that are only asked what they are. With ``is_whole`` all
+    cells of the scenarios are planned, not only those that the profile chooses.
     """
     return [
         _unit(scenario, cell, placement, targets)
         for scenario in scenarios
-        for cell in scenario.cells(profile)
+        for cell in _cells(scenario, profile, is_whole=is_whole)
         for placement in placements or _default_placements(profile)
     ]
+
+
+def _cells(scenario: Scenario, profile: Profile, *, is_whole: bool) -> Sequence[Cell]:
+    # A scenario with cells of its own choice (``Narrowed``) is not narrowed again.
+    if is_whole or isinstance(scenario, Narrowed):
+        return scenario.cells(profile)
+    return cells_of(scenario, profile)
+
+
+def select_cells(units: Sequence[Unit], wanted: Sequence[str]) -> Sequence[Unit]:
+    """Return the units whose cell has all words of one of ``wanted``; all for none.
+
+    Words are parameters and the cache state, as in ``depth=32 warm``.
+
+    Raises:
+        InvalidArgumentError: One of them matches no cell.
+    """
+    chosen = set()
+    for each in wanted:
+        words = set(each.split())
+        found = {index for index, unit in enumerate(units) if words <= unit.words}
+        if not found:
+            near = difflib.get_close_matches(each, {_label(unit) for unit in units}, 2)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise InvalidArgumentError(f"no cell here has {each!r}{hint}")
+        chosen |= found
+    if not wanted:
+        return units
+    return [unit for index, unit in enumerate(units) if index in chosen]
+
+
+def _label(unit: Unit) -> str:
+    return f"{unit.cell.label} {unit.cell.cache}".strip()
 
 
 def _default_placements(profile: Profile) -> Sequence[Placement]:

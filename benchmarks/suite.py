@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import logging
-import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import snapfs
-from snapfs.benchmarks import programs
 from snapfs.benchmarks.backing import (
     DEFAULT_SIZE_BYTES,
     Backing,
@@ -29,8 +25,10 @@ from snapfs.benchmarks.comparison import (
 )
 from snapfs.benchmarks.conditions import REDO_RULE, RedoRule
 from snapfs.benchmarks.estimates import CONFIDENCE
+from snapfs.benchmarks.exclusive import only_one
 from snapfs.benchmarks.instance import Clock
-from snapfs.benchmarks.machine import describe_machine
+from snapfs.benchmarks.leftovers import sweep
+from snapfs.benchmarks.machine import describe_machine, revision
 from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.progress import Progress, SilentProgress
 from snapfs.benchmarks.protocols import Profile, Scenario
@@ -43,11 +41,13 @@ from snapfs.benchmarks.results import (
     Rules,
     TargetRecord,
 )
+from snapfs.benchmarks.resuming import measured, require_same
 from snapfs.benchmarks.selection import (
     Factories,
     Unit,
     plan_units,
     select,
+    select_cells,
     with_baselines,
 )
 from snapfs.benchmarks.semantics import check_semantics, first_problem
@@ -58,11 +58,13 @@ from snapfs.errors import FailedPreconditionError
 _log = logging.getLogger(__name__)
 
 SCHEDULES: Final[Mapping[Profile, Schedule]] = {
-    Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1),
-    Profile.STANDARD: Schedule(looks=(9, 12, 15), budget_s=60),
+    Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1, counted_calls=()),
+    Profile.STANDARD: Schedule(looks=(9, 12, 15), budget_s=10, counted_runs=1),
     Profile.FULL: Schedule(looks=(12, 15, 20), budget_s=300),
 }
 
+
+_ENDED: Final = "the run ended before it"
 
 TEMPORARY: Final = Path(tempfile.gettempdir())
 
@@ -74,6 +76,7 @@ class Request:
     Attributes:
         only, targets: Names or patterns; empty for all. A baseline is added where
             a scenario would have none.
+        cells: Only cells that have all words of one of these: ``depth=32 warm``.
         placements: Empty for those of the profile.
         directory: Where images and files go; removed at the end.
         lock: An existing directory; runs with the same one never overlap.
@@ -83,6 +86,7 @@ class Request:
     profile: Profile = Profile.QUICK
     only: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
     seed: int = 1
     placements: tuple[Placement, ...] = ()
     backing: Backing = Backing.DIRECTORY
@@ -94,7 +98,12 @@ class Request:
 
 
 class Suite:
-    """Runs a request against lists of targets and scenarios."""
+    """Runs a request against lists of targets and scenarios.
+
+    Args:
+        earlier: What a run that ended too soon has measured: that is not done again.
+        keep: Is given all results so far, after each comparison.
+    """
 
     def __init__(
         self,
@@ -103,8 +112,12 @@ class Suite:
         scenarios: Mapping[str, Scenario],
         progress: Progress | None = None,
         clock: Clock = time.perf_counter_ns,
+        earlier: Results | None = None,
+        keep: Callable[[Results], None] = lambda _: None,
     ) -> None:
         self._request = request
+        self._earlier = earlier
+        self._keep = keep
         self._progress = progress or SilentProgress()
         self._clock = clock
         self._schedule = SCHEDULES[request.profile]
@@ -118,56 +131,100 @@ class Suite:
             name: target.unavailable() for name, target in self._questioned.items()
         }
         self._semantics: dict[str, tuple[ClaimResult, ...]] = {}
+        self._left_out: dict[str, str] = {}
+        self._waiting: dict[str, str] = {}
 
     def run(self) -> Results:
         """Make every comparison; return all results.
 
-        A comparison that cannot be made is logged and left out.
+        A comparison that cannot be made is logged, and named in the results.
 
         Raises:
-            FailedPreconditionError: Nothing could be compared.
+            FailedPreconditionError: Nothing could be compared, or what was measured
+                earlier cannot be gone on with.
             UnavailableError: The backing filesystem cannot be made here.
             ResourceExhaustedError: It does not fit.
         """
-        started = _utc_now()
+        begun = self._results(_utc_now())
+        if self._earlier is not None:
+            require_same(self._earlier, begun, self._questioned)
+            begun = dataclasses.replace(
+                begun,
+                started=self._earlier.started,
+                resumed=(*self._earlier.resumed, begun.started),
+            )
         with only_one(self._request.lock):
-            comparisons = list(self._comparisons())
+            for directory in {self._request.directory, TEMPORARY}:
+                sweep(directory)
+            comparisons = []
+            for comparison in self._comparisons():
+                comparisons.append(comparison)
+                self._keep(self._so_far(begun, comparisons))
         if not comparisons:
             raise FailedPreconditionError(
                 "nothing was compared: no scenario has two targets that work here"
             )
+        return self._so_far(begun, comparisons)
+
+    def _results(self, started: str) -> Results:
+        """Return results without any comparison."""
         return Results(
             schema=SCHEMA,
             schema_version=SCHEMA_VERSION,
             suite_version=snapfs.__version__,
-            revision=_revision(),
+            revision=revision(),
             command=self._request.command,
             profile=self._request.profile,
             seed=self._request.seed,
             started=started,
-            finished=_utc_now(),
+            finished=started,
             machine=describe_machine(),
             rules=Rules(
                 self._request.redo, MINIMUM_EFFECT, CONFIDENCE, self._schedule.looks
             ),
+            targets={},
+            comparisons=(),
+        )
+
+    def _so_far(self, begun: Results, comparisons: Sequence[Comparison]) -> Results:
+        return dataclasses.replace(
+            begun,
+            finished=_utc_now(),
             targets={name: self._record(name) for name in self._asked(comparisons)},
             comparisons=tuple(comparisons),
+            left_out={**self._left_out, **self._waiting},
         )
 
     def units(self) -> list[Unit]:
-        """Return the comparisons that can be made here; log why others cannot."""
-        possible = []
-        for unit in plan_units(
+        """Return the comparisons that can be made here; log why others cannot.
+
+        Raises:
+            InvalidArgumentError: No cell has the words that were asked for.
+        """
+        request = self._request
+        planned = plan_units(
             self._scenarios,
             self._questioned,
-            self._request.profile,
-            self._request.placements,
-        ):
+            request.profile,
+            request.placements,
+            is_whole=bool(request.cells),
+        )
+        asked = {unit.scenario.name for unit in planned}
+        for scenario in self._scenarios:
+            if scenario.name not in asked:
+                reason = f"the {request.profile} profile does not ask it"
+                self._left_out[scenario.name] = reason
+        possible = []
+        for unit in select_cells(planned, request.cells):
             if unit.obstacle:
-                _log.warning("%s is left out: %s", unit.name, unit.obstacle)
+                self._leave_out(unit, unit.obstacle)
             else:
                 possible.append(unit)
         return possible
+
+    def _leave_out(self, unit: Unit, reason: str) -> None:
+        _log.warning("%s is left out: %s", unit.name, reason)
+        self._left_out[unit.name] = reason
 
     def compare(self, unit: Unit) -> Comparison:
         """Make one comparison.
@@ -182,15 +239,25 @@ class Suite:
             return ComparisonRun(plan, workspaces, self._progress, self._clock).run()
 
     def _comparisons(self) -> Iterator[Comparison]:
+        """Yield the comparisons in order, those that an earlier run made as well."""
         units = self.units()
-        self._progress.begin([unit.weight_s(self._schedule) for unit in units])
+        known = [measured(self._earlier, unit) for unit in units]
+        waiting = [unit for unit, found in zip(units, known, strict=True) if not found]
+        self._waiting = {unit.name: _ENDED for unit in waiting}
+        self._progress.begin([unit.weight_s(self._schedule) for unit in waiting])
+        index = 0
         try:
-            for index, unit in enumerate(units):
+            for unit, found in zip(units, known, strict=True):
+                if found is not None:
+                    yield found
+                    continue
                 self._progress.comparison(index, unit.name, self._schedule.looks[-1])
+                index += 1
+                del self._waiting[unit.name]
                 try:
                     yield self.compare(unit)
                 except FailedPreconditionError as error:
-                    _log.warning("%s is left out: %s", unit.name, error)
+                    self._leave_out(unit, str(error))
         finally:
             self._progress.end()
 
@@ -234,8 +301,12 @@ class Suite:
             summary=target.summary,
             fairness=target.fairness(),
             unavailable=self._unavailable[name],
-            semantics=self._semantics.get(name, ()),
+            semantics=self._semantics.get(name) or self._earlier_semantics(name),
         )
+
+    def _earlier_semantics(self, name: str) -> tuple[ClaimResult, ...]:
+        record = self._earlier.targets.get(name) if self._earlier else None
+        return record.semantics if record else ()
 
     def _asked(self, comparisons: Sequence[Comparison]) -> list[str]:
         """Return the targets that any comparison knows."""
@@ -247,34 +318,5 @@ class Suite:
         return sorted(known & self._factories.keys())
 
 
-@contextlib.contextmanager
-def only_one(directory: Path) -> Iterator[None]:
-    """Wait until no other run that knows ``directory`` is measuring.
-
-    The directory itself is locked (flock(2)): nothing is left behind, and it works
-    between users.
-    """
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning("another run is measuring; waiting for its end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
 def _utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _revision() -> str:
-    """Return the commit of the checkout this runs from; "" in an installed package."""
-    repository = Path(__file__).resolve().parent.parent
-    if not (repository / ".git").exists() or shutil.which("git") is None:
-        return ""
-    words = ("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    found = programs.try_to_run("git", "-C", str(repository), *words)
-    return found.stdout.strip()

@@ -33,6 +33,9 @@ _SINGLE_CALLS: Final = {
     "syncs": ("fsync", "fdatasync", "syncfs", "sync"),
 }
 
+# Messages to a FUSE server, counted where they are sent: in the client.
+_FUSE_REQUESTS: Final = "fuse:fuse_request_send"
+
 _SEPARATOR: Final = "\t"
 
 # How soon the end of perf is noticed, and how often it is told to end.
@@ -65,6 +68,8 @@ def _events() -> dict[str, str]:
         named = {f"syscalls:sys_enter_{call}": counter for call in calls}
         if not any(_try(event) for event in named):
             events.update(named)
+    if not _try(_FUSE_REQUESTS):
+        events[_FUSE_REQUESTS] = "fuse_requests"
     return events
 
 

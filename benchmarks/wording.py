@@ -34,6 +34,11 @@ def digits(value: float) -> str:
     return f"{value:.{min(places, 6)}f}"
 
 
+def factor(value: float) -> str:
+    """Return a ratio with two decimals below 10, and three digits above."""
+    return f"{value:.2f}" if value < 10 else digits(value)
+
+
 def rate(bytes_per_s: float) -> str:
     """Return ``1.2 GiB/s``."""
     for size, name in _RATES:

@@ -12,9 +12,9 @@ from pathlib import Path
 from snapfs.benchmarks.backing import (
     DEFAULT_SIZE_BYTES,
     Backing,
-    detach_below,
     provide,
 )
+from snapfs.benchmarks.leftovers import PREFIX, alive, detach_below
 from snapfs.benchmarks.protocols import Workspace
 
 
@@ -56,7 +56,8 @@ def open_workspaces(
     with contextlib.ExitStack() as cleanup:
         root, words = cleanup.enter_context(provide(backing, directory, image_bytes))
         # Sockets have short paths (unix(7)), whatever the directory is.
-        run_directory = Path(tempfile.mkdtemp(prefix="snapfs-b"))
+        run_directory = Path(tempfile.mkdtemp(prefix=PREFIX))
         cleanup.callback(shutil.rmtree, run_directory)
+        cleanup.enter_context(alive(run_directory))
         cleanup.callback(detach_below, run_directory)
         yield Workspaces(root, run_directory, words)

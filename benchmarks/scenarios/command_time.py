@@ -21,6 +21,7 @@ from snapfs.benchmarks.protocols import (
     Workspace,
 )
 from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
+from snapfs.benchmarks.scenarios.presented import why_no_tree
 
 _TREE: Final = "command"
 _DEPTH: Final = 8
@@ -76,7 +77,7 @@ class CommandTime:
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return "" if isinstance(target, TreeTarget) else "it presents no tree"
+        return why_no_tree(target)
 
     def open(
         self, target: Target, cell: Cell, workspace: Workspace, seed: int

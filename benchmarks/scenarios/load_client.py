@@ -10,8 +10,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -19,6 +18,7 @@ from snapfs.benchmarks.protocols import InvalidResultError
 from snapfs.benchmarks.scenarios.python_client import PythonClient
 from snapfs.benchmarks.scenarios.snapshot_calls import Answer, Call
 from snapfs.benchmarks.targets.go_programs import LOAD
+from snapfs.closing import Closing
 
 # Long enough for what goes wrong to be printed, short enough not to hang a run.
 _END_TIMEOUT_S: Final = 30.0
@@ -73,7 +73,7 @@ class _Reply(msgspec.Struct):
     failure: _Failure | None = None
 
 
-class GoClient:
+class GoClient(Closing):
     """containerd's proxy client, in a Go process that is driven over a pipe."""
 
     def __init__(self, address: str) -> None:
@@ -83,19 +83,6 @@ class GoClient:
         )
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(_Reply)
-
-    def __enter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.close()
 
     def run(self, calls: Sequence[Call], *, want: bool = False) -> Answer:
         """See :meth:`LoadClient.run`."""

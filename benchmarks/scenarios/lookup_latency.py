@@ -22,9 +22,10 @@ from snapfs.benchmarks.protocols import (
     Workspace,
 )
 from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
+from snapfs.benchmarks.scenarios.presented import why_no_tree
 
 _DEPTHS: Final = {
-    Profile.QUICK: (32,),
+    Profile.QUICK: (1, 8, 32, 128),
     Profile.STANDARD: (1, 8, 32, 128),
     Profile.FULL: (1, 2, 8, 32, 128, 500),
 }
@@ -65,7 +66,7 @@ class LookupLatency:
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return "" if isinstance(target, TreeTarget) else "it presents no tree"
+        return why_no_tree(target)
 
     def open(
         self, target: Target, cell: Cell, workspace: Workspace, seed: int

@@ -21,7 +21,7 @@ from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
 from snapfs.benchmarks.targets.overlay_tree import OverlayTree, Place
 
 _DEPTHS: Final = {
-    Profile.QUICK: (32, 500),
+    Profile.QUICK: (1, 8, 32, 128, 500),
     Profile.STANDARD: (1, 8, 32, 128, 500),
     Profile.FULL: (1, 2, 8, 32, 128, 256, 500),
 }

@@ -146,6 +146,7 @@ class PrivateContainerd:
         directory: Its root goes there: what its own snapshotter is measured on.
         run_directory: Socket, state, configuration and log; a short path.
         proxy: The address of the snapshotter to use; "" for the built-in one.
+        has_differ: The snapshotter unpacks and makes layers, too.
         installation: Which containerd; by default what :func:`find` finds.
 
     Raises:
@@ -158,12 +159,15 @@ class PrivateContainerd:
         run_directory: Path,
         proxy: str,
         installation: Installation | None = None,
+        *,
+        has_differ: bool = False,
     ) -> None:
         self._installation = installation or find()
         self._home = run_directory
         # nsenter(1), which waits outside for containerd, its only child.
         self._outside: subprocess.Popen[bytes] | None = None
         self._snapshotter = PROXY if proxy else BUILT_IN
+        self._has_differ = has_differ
         self._cgroup = f"/snapfs-bench-{secrets.token_hex(4)}"
         with contextlib.ExitStack() as undo:
             undo.callback(remove_cgroups, self._cgroup)
@@ -218,6 +222,18 @@ class PrivateContainerd:
         if done.returncode != 0:
             raise UnavailableError(f"ctr {words[0]}: {done.stderr.strip()}")
         return done.stdout
+
+    def ctr_to(self, output: Path, *words: str | Path) -> None:
+        """Run ``ctr``; what it prints, bytes of any kind, goes to ``output``.
+
+        Raises:
+            UnavailableError: It failed; the text has its words.
+        """
+        # The shell only opens the file: ctr's words are no part of its program.
+        program = ("sh", "-c", 'exec "$@" >"$0"', output)
+        done = self._run(*program, *self._ctr, *words)
+        if done.returncode != 0:
+            raise UnavailableError(f"ctr {words[0]}: {done.stderr.strip()}")
 
     def processes(self) -> Sequence[int]:
         """Return containerd and what it started."""
@@ -280,6 +296,7 @@ class PrivateContainerd:
                 *(*self._settings(), sys.executable, "-m", "snapfs"),
                 *("config", "containerd"),
                 *("--containerd-version", self.version, "--address", proxy),
+                "--differ" if self._has_differ else "--no-differ",
             ).stdout
         imported.write_text(toml)
         disabled = ", ".join(f'"{name}"' for name in _DISABLED)

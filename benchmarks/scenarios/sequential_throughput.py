@@ -21,6 +21,7 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
+from snapfs.benchmarks.scenarios.presented import why_no_tree
 
 BLOCK_BYTES: Final = 1 << 20
 
@@ -58,7 +59,7 @@ class SequentialThroughput:
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return "" if isinstance(target, TreeTarget) else "it presents no tree"
+        return why_no_tree(target)
 
     def open(
         self, target: Target, cell: Cell, workspace: Workspace, seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from snapfs.benchmarks.images import make_image
+from snapfs.benchmarks.images import GZIP, ZSTD, make_image
 from snapfs.benchmarks.protocols import (
     Cell,
     Family,
@@ -20,22 +20,28 @@ from snapfs.benchmarks.semantics.unpacker import check_contents
 
 _MIB: Final = 1 << 20
 
-# Files, mebibytes, layers. The first is the size of many a language's base image.
+# Files, mebibytes, layers, and how these are compressed. The first of STANDARD is the
+# size of many a language's base image.
 _ASKED: Final = {
-    Profile.QUICK: ((2_000, 32, 1),),
-    Profile.STANDARD: ((60_000, 968, 1), (20_000, 320, 8)),
+    Profile.QUICK: ((2_000, 32, 1, GZIP),),
+    Profile.STANDARD: (
+        (60_000, 968, 1, GZIP),
+        (20_000, 320, 8, GZIP),
+        (20_000, 320, 1, ZSTD),
+    ),
     Profile.FULL: (
-        (60_000, 968, 1),
-        (60_000, 968, 4),
-        (60_000, 968, 16),
-        (2_000, 32, 64),
+        (60_000, 968, 1, GZIP),
+        (60_000, 968, 4, GZIP),
+        (60_000, 968, 16, GZIP),
+        (2_000, 32, 64, GZIP),
+        (60_000, 968, 1, ZSTD),
     ),
 }
 _BYTES_A_SECOND: Final = 100 * _MIB
 
 
 class UnpackThroughput:
-    """A whole command: gzip layers in the page cache to files, nothing synced.
+    """A whole command: layers in the page cache to files, synced if the target says so.
 
     What has to happen before (a daemon that runs, an image that is imported) is not
     timed; what every user of the command waits for is.
@@ -51,12 +57,17 @@ class UnpackThroughput:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
         return [
             Cell(
-                {"files": files, "size_mib": size, "layers": layers},
+                {
+                    "files": files,
+                    "size_mib": size,
+                    "layers": layers,
+                    "compression": compression,
+                },
                 runs=1,
                 warmups=0,
                 expected_s=size * _MIB / _BYTES_A_SECOND,
             )
-            for files, size, layers in _ASKED[profile]
+            for files, size, layers, compression in _ASKED[profile]
         ]
 
     def refuses(self, target: Target) -> str:
@@ -78,7 +89,8 @@ class _UnpackTrial(Trial):
         files, size, layers = (
             int(cell.parameters[name]) for name in ("files", "size_mib", "layers")
         )
-        self._image = make_image(files, size * _MIB, layers, seed=1)
+        compression = str(cell.parameters["compression"])
+        self._image = make_image(files, size * _MIB, layers, 1, compression)
 
     def set_up(self) -> None:
         self._target.load(self._image)

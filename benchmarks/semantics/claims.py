@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from snapfs.benchmarks.protocols import (
     Family,
@@ -20,6 +20,9 @@ from snapfs.benchmarks.protocols import (
 from snapfs.benchmarks.results import ClaimResult
 from snapfs.benchmarks.semantics import snapshotter, tree, unpacker
 from snapfs.benchmarks.workspaces import Workspaces
+from snapfs.errors import UnavailableError
+
+_STARTS: Final = "starts"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def check_semantics(target: Target, workspaces: Workspaces) -> tuple[ClaimResult
 
     A target that does not even start breaks one essential claim, that it does.
     """
-    started = Claim("starts", True, False, target.start)
+    started = Claim(_STARTS, True, False, target.start)
     try:
         result = _try(started, workspaces.take())
         if result.problem:
@@ -83,9 +86,17 @@ def check_semantics(target: Target, workspaces: Workspaces) -> tuple[ClaimResult
 
 
 def first_problem(results: Sequence[ClaimResult]) -> str:
-    """Return the first broken essential claim, in words; "" if there is none."""
+    """Return the first broken essential claim, in words; "" if there is none.
+
+    A tree whose layers change is no copy-on-write at all, whatever else it breaks.
+    """
+    for result in results:
+        if result.claim == tree.COPY_ON_WRITE and result.problem == tree.REACHED:
+            return f"not CoW: {result.problem}"
     for result in results:
         if result.is_essential and result.problem:
+            if result.claim == _STARTS:
+                return f"unavailable: {result.problem}"
             return f"does not hold: {result.claim} ({result.problem})"
     return ""
 
@@ -105,6 +116,6 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"
     text = " ".join(str(error).split())
-    if isinstance(error, InvalidResultError) and text:
+    if isinstance(error, (InvalidResultError, UnavailableError)) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,5 +1,5 @@
 """What can be measured: one module a target, listed in :data:`TARGETS`."""
 
-from snapfs.benchmarks.targets.catalog import TARGETS
+from snapfs.benchmarks.targets.catalog import TARGETS, builds
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "builds"]

@@ -94,13 +94,12 @@ class ContainerdUnpack:
 
     def unpack(self, image: BenchImage) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
-        self._ctr("snapshots", "--snapshotter", BUILT_IN, "unpack", image.manifest)
+        self._snapshots("unpack", image.manifest)
         return NO_COUNTS
 
     def contents(self, image: BenchImage) -> Sequence[Path]:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.contents`."""
-        assert self._home is not None, "not started"
-        snapshots = self._home / "containerd" / _SNAPSHOTTER / "snapshots"
+        snapshots = self.home / "containerd" / _SNAPSHOTTER / "snapshots"
         return [path / "fs" for path in snapshots.iterdir()]
 
     def discard(self, image: BenchImage) -> None:
@@ -111,6 +110,25 @@ class ContainerdUnpack:
         if names := self._ctr("images", "ls", "--quiet").split():
             self._ctr("images", "rm", "--sync", *names)
 
-    def _ctr(self, *words: str | Path) -> str:
+    @property
+    def containerd(self) -> PrivateContainerd:
+        """The containerd of this instance."""
         assert self._containerd is not None, "not started"
-        return self._containerd.ctr(*words)
+        return self._containerd
+
+    @property
+    def home(self) -> Path:
+        """The directory of this instance."""
+        assert self._home is not None, "not started"
+        return self._home
+
+    @property
+    def snapshotter(self) -> str:
+        """What containerd calls the snapshotter."""
+        return BUILT_IN
+
+    def _ctr(self, *words: str | Path) -> str:
+        return self.containerd.ctr(*words)
+
+    def _snapshots(self, *words: str | Path) -> str:
+        return self._ctr("snapshots", "--snapshotter", self.snapshotter, *words)

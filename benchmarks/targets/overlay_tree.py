@@ -131,6 +131,7 @@ class KernelOverlayfs(OverlayTree):
 
     name = "kernel-overlayfs"
     summary = "kernel overlayfs by mount(2) with one option string"
+    options = ""
 
     def mount(self, place: Place) -> None:
         """See :meth:`OverlayTree.mount`."""
@@ -139,12 +140,38 @@ class KernelOverlayfs(OverlayTree):
             common = os.path.dirname(common)
         lowers = ":".join(os.path.relpath(path, common) for path in place.lowerdirs)
         options = f"workdir={place.workdir},upperdir={place.upperdir},lowerdir={lowers}"
+        options = f"{self.options}{options}"
         if os.path.exists(_INDEX_PARAMETER):
             options = f"index=off,{options}"
         # Relative names are how containerd brings many layers below a page, too
         # (core/mount/mount_linux.go, compactLowerdirOption).
         with contextlib.chdir(common):
             syscalls.mount("overlay", place.merged, "overlay", 0, os.fsencode(options))
+
+
+class KernelOverlayfsVolatile(KernelOverlayfs):
+    """The same with ``volatile``: no copy-up waits for the disk."""
+
+    name = "kernel-overlayfs-volatile"
+    summary = "kernel overlayfs by mount(2), volatile"
+    options = "volatile,"
+
+    def fairness(self) -> Fairness:
+        """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
+        return dataclasses.replace(super().fairness(), durability="nothing is synced")
+
+
+class KernelOverlayfsMetacopy(KernelOverlayfs):
+    """The same with ``metacopy``: a change of attributes copies no data."""
+
+    name = "kernel-overlayfs-metacopy"
+    summary = "kernel overlayfs by mount(2), metacopy=on,redirect_dir=on"
+    options = "metacopy=on,redirect_dir=on,"
+
+    def fairness(self) -> Fairness:
+        """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
+        notes = "index=off; no differ that reads an upperdir understands it"
+        return dataclasses.replace(super().fairness(), notes=notes)
 
 
 class KernelOverlayfsLayers(OverlayTree):

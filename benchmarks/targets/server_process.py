@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -47,12 +48,16 @@ def wait_for_answer(address: Path, check: Callable[[], None] = lambda: None) -> 
 def _answers(address: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_READY_TIMEOUT_S)
+        # unix(7) allows 107 bytes, and a store may lie deeper.
+        parent = os.open(address.parent, os.O_PATH | os.O_CLOEXEC)
         try:
-            client.connect(str(address))
+            client.connect(f"/proc/self/fd/{parent}/{address.name}")
             client.sendall(_CLIENT_PREFACE)
             return bool(client.recv(1))
         except (FileNotFoundError, ConnectionError):
             return False
+        finally:
+            os.close(parent)
 
 
 class ServerProcess:

@@ -15,10 +15,12 @@ import snapfs
 from snapfs.benchmarks import programs
 from snapfs.benchmarks.images import TAG, BenchImage
 from snapfs.benchmarks.protocols import NO_COUNTS, Fairness, Family, Workspace
+from snapfs.model import Durability
 
 _NOTHING_SYNCED: Final = "nothing is synced"
 _PAGE_CACHE: Final = "the kernel's page cache"
 _US: Final = 1_000_000
+_TOTAL: Final = "total_s"
 
 
 class UnpackCommand(abc.ABC):
@@ -51,7 +53,7 @@ class UnpackCommand(abc.ABC):
     def fairness(self) -> Fairness:
         """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
         return Fairness(
-            durability=_NOTHING_SYNCED,
+            durability=self.durability,
             cache=_PAGE_CACHE,
             threads=self.threads,
             privileges="root",
@@ -61,6 +63,11 @@ class UnpackCommand(abc.ABC):
 
     threads = "1"
     notes = ""
+
+    @property
+    def durability(self) -> str:
+        """What is on disk when the command has ended."""
+        return _NOTHING_SYNCED
 
     def unavailable(self) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Target.unavailable`."""
@@ -117,9 +124,9 @@ class TarCommand(UnpackCommand):
     """GNU tar, one layer after the other: no hashes, no whiteouts, no limits."""
 
     name = "tar-xzf"
-    summary = "GNU tar xzf of each layer; checks nothing"
+    summary = "GNU tar xf of each layer; checks nothing"
     program = "tar"
-    threads = "tar and gzip, a process each"
+    threads = "tar and gzip or zstd, a process each"
     notes = "neither digests nor whiteouts"
 
     def version(self) -> str:
@@ -130,7 +137,7 @@ class TarCommand(UnpackCommand):
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
         self.place.mkdir()
         for layer in image.layers:
-            programs.run("tar", "-xzf", str(layer), "-C", str(self.place))
+            programs.run("tar", "-xf", str(layer), "-C", str(self.place))
         return NO_COUNTS
 
 
@@ -155,13 +162,76 @@ class UmociUnpack(UnpackCommand):
         return NO_COUNTS
 
 
+class PodmanPull(UnpackCommand):
+    """podman: layers into the store that it shares with buildah and skopeo."""
+
+    name = "podman-pull"
+    summary = "podman pull oci:LAYOUT into containers/storage, driver overlay"
+    program = "podman"
+    threads = "a Go program"
+    notes = "keeps what it needs to make each layer's tar again (tar-split)"
+    _run_directory: Path
+
+    def version(self) -> str:
+        """See :meth:`UnpackCommand.version`."""
+        return programs.run("podman", "--version").split()[-1]
+
+    def unpack(self, image: BenchImage) -> Mapping[str, int]:
+        """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
+        self._podman("pull", "--quiet", f"oci:{image.layout}:{TAG}")
+        return NO_COUNTS
+
+    def contents(self, image: BenchImage) -> Sequence[Path]:
+        """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.contents`."""
+        return list((self.place / "root" / "overlay").glob("*/diff"))
+
+    def discard(self, image: BenchImage) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.discard`."""
+        if self.place.exists():
+            self._podman("rmi", "--all", "--force")
+
+    def start(self, workspace: Workspace) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.Target.start`."""
+        super().start(workspace)
+        self._run_directory = workspace.run_directory
+
+    def _podman(self, *words: str) -> None:
+        places = {
+            "--root": self.place / "root",
+            "--runroot": self._run_directory,  # it takes 50 characters at most
+            "--tmpdir": self.place / "tmp",
+        }
+        options = [word for option in places.items() for word in map(str, option)]
+        programs.run("podman", *options, "--storage-driver", "overlay", *words)
+
+
 class SnapfsUnpack(UnpackCommand):
     """``snapfs unpack``, as anybody types it: the start of Python is part of it."""
 
-    name = "snapfs-unpack"
-    summary = "snapfs unpack --durability none, a whole command"
     program = sys.executable
     threads = "a process for each layer at work, three threads in each"
+
+    def __init__(self, durability: Durability = Durability.NONE) -> None:
+        super().__init__()
+        self._durability = durability
+
+    @property
+    def name(self) -> str:
+        """See :class:`snapfs.benchmarks.protocols.Target`."""
+        is_default = self._durability is Durability.NONE
+        return "snapfs-unpack" if is_default else f"snapfs-unpack-{self._durability}"
+
+    @property
+    def summary(self) -> str:
+        """See :class:`snapfs.benchmarks.protocols.Target`."""
+        return f"snapfs unpack --durability {self._durability}, a whole command"
+
+    @property
+    def durability(self) -> str:
+        """See :attr:`UnpackCommand.durability`."""
+        if self._durability is Durability.NONE:
+            return _NOTHING_SYNCED
+        return "all layers by one syncfs(2), before the snapshots exist"
 
     def version(self) -> str:
         """See :meth:`UnpackCommand.version`."""
@@ -170,7 +240,7 @@ class SnapfsUnpack(UnpackCommand):
     def unpack(self, image: BenchImage) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
         shown = self._snapfs(
-            "unpack", "--durability", "none", f"oci:{image.layout}:{TAG}"
+            "unpack", "--durability", str(self._durability), f"oci:{image.layout}:{TAG}"
         )
         return _stage_counts(json.loads(shown))
 
@@ -188,10 +258,25 @@ class SnapfsUnpack(UnpackCommand):
 def _stage_counts(
     document: dict[str, list[dict[str, dict[str, float]]]],
 ) -> dict[str, int]:
-    """Return how long each stage was at work in all layers, in microseconds."""
+    """Return how long each stage was at work in all layers, in microseconds.
+
+    ``floor_us`` is what no order of the stages can beat: all their work spread over the
+    CPUs, or the slowest of them, of which each layer has one thread.
+    """
     counts: dict[str, int] = {}
+    slowest_us = 0
     for layer in document["layers"]:
-        for stage, seconds in (layer.get("times") or {}).items():
+        times = {
+            stage: round(seconds * _US)
+            for stage, seconds in (layer.get("times") or {}).items()
+        }
+        for stage, elapsed_us in times.items():
             name = f"{stage.removesuffix('_s')}_us"
-            counts[name] = counts.get(name, 0) + round(seconds * _US)
+            counts[name] = counts.get(name, 0) + elapsed_us
+        stages = [us for stage, us in times.items() if stage != _TOTAL]
+        slowest_us = max(slowest_us, *stages, 0)
+    if counts:
+        work_us = sum(us for name, us in counts.items() if name != "total_us")
+        cpus = len(os.sched_getaffinity(0))
+        counts["floor_us"] = max(work_us // cpus, slowest_us)
     return counts

@@ -42,7 +42,7 @@ def agreement(session: Session, blocks: int, seed: int, directory: Path) -> None
 
     from snapfs.benchmarks.agreement import compare_instruments
     from snapfs.benchmarks.backing import best_available
-    from snapfs.benchmarks.suite import only_one
+    from snapfs.benchmarks.exclusive import only_one
     from snapfs.benchmarks.table import Printer
     from snapfs.benchmarks.workspaces import open_workspaces
 

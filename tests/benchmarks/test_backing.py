@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snapfs import mountinfo
-from snapfs.benchmarks import caches
+from snapfs.benchmarks import backing, caches
 from snapfs.benchmarks.backing import Backing, best_available, provide
 from snapfs.benchmarks.placement import Pinning, Placement, pin
 from snapfs.benchmarks.protocols import CacheState
@@ -73,6 +73,28 @@ def test_what_a_target_left_mounted_is_detached_and_not_walked_into(
     assert (precious / "file").exists()
     assert mountinfo.mounts_below(str(tmp_path)) == []
     assert "was left mounted" in caplog.text
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_process_inside_is_waited_for_and_then_left_behind(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: bool,
+) -> None:
+    if reason := Backing.TMPFS.unavailable():
+        pytest.skip(reason)
+    monkeypatch.setattr(backing, "_LEAVE_S", 60.0 if ends else 0.0)
+
+    with provide(Backing.TMPFS, tmp_path, 1 << 20) as (root, _words):
+        words = ("sleep", "0.3" if ends else "600")
+        process = subprocess.Popen(words, cwd=root)
+
+    assert mountinfo.mounts_below(str(tmp_path)) == []
+    assert ("is detached instead" in caplog.text) is not ends
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.root

@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from snapfs.benchmarks.comparing import compare_results, difference_interval
-from snapfs.benchmarks.conditions import REDO_RULE
-from snapfs.benchmarks.machine import describe_machine
-from snapfs.benchmarks.protocols import CacheState, Fairness, Profile
+from snapfs.benchmarks.protocols import CacheState
 from snapfs.benchmarks.report import print_results
 from snapfs.benchmarks.results import (
-    SCHEMA,
     SCHEMA_VERSION,
     Comparison,
     Counted,
     ProcessMemory,
-    Results,
-    Rules,
-    TargetRecord,
     decode,
     encode,
     load,
@@ -31,7 +25,7 @@ from snapfs.benchmarks.summary import estimate_all, family_ratio
 from snapfs.benchmarks.table import Printer
 from snapfs.benchmarks.verdicts import Verdict
 from snapfs.errors import DataLossError, InvalidArgumentError
-from support.benchmarking import simulated_blocks
+from support.benchmarking import results_of, simulated_blocks
 
 NAMES = ("base", "base#2", "other")
 
@@ -62,26 +56,6 @@ def comparison_of(other: float, seed: int = 1, base: float = 1e-4) -> Comparison
             )
         },
         estimates=estimate_all(blocks, NAMES, "base", "base#2", "seed"),
-    )
-
-
-def results_of(*comparisons: Comparison) -> Results:
-    return Results(
-        schema=SCHEMA,
-        schema_version=SCHEMA_VERSION,
-        suite_version="0",
-        revision="abc",
-        command=("snapfs", "bench", "run"),
-        profile=Profile.QUICK,
-        seed=1,
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:01:00+00:00",
-        machine=describe_machine(),
-        rules=Rules(REDO_RULE, 0.03, 0.95, (6,)),
-        targets={
-            "other": TargetRecord("a fake", Fairness("none", "none", "1"), "", ()),
-        },
-        comparisons=comparisons,
     )
 
 

@@ -301,3 +301,31 @@ def test_a_cache_state_that_cannot_be_made_leaves_the_cell_out(
         measure(tmp_path, [Copy("base")], Question(cell=COLD_CELL))
 
     assert "need root" in caplog.text
+
+
+def test_only_cells_with_the_words_asked_for_are_measured(tmp_path: Path) -> None:
+    targets = [Copy("base"), Copy("other")]
+
+    found = measure(tmp_path, targets, cells=("depth=1 warm",))
+
+    assert only(found).label == "depth=1 warm free"
+    with pytest.raises(InvalidArgumentError, match=r"depth=2.*did you mean"):
+        measure(tmp_path, targets, cells=("depth=2 warm",))
+
+
+def test_what_a_profile_does_not_ask_is_in_the_results(tmp_path: Path) -> None:
+    class Unasked(Question):
+        name = "unasked"
+
+        def cells(self, profile: Profile) -> list[Cell]:
+            return []
+
+    question = Question()
+    suite = Suite(
+        request(tmp_path),
+        {"base": lambda: Copy("base"), "other": lambda: Copy("other")},
+        {"unasked": Unasked(), question.name: question},
+        clock=question.clock,
+    )
+
+    assert suite.run().left_out == {"unasked": "the quick profile does not ask it"}

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from snapfs import mountinfo
@@ -19,6 +20,7 @@ from snapfs.benchmarks.protocols import (
     Workspace,
 )
 from snapfs.benchmarks.scenarios.command_time import CommandTime
+from snapfs.benchmarks.scenarios.concurrent_change_time import ConcurrentChangeTime
 from snapfs.benchmarks.scenarios.lookup_latency import LookupLatency
 from snapfs.benchmarks.scenarios.mount_latency import MountLatency
 from snapfs.benchmarks.scenarios.sequential_throughput import (
@@ -280,3 +282,40 @@ class TestThroughput:
             trial.validate(outcome) if direction == "write" else trial.begin_block(1)
         trial.tear_down()
         trial.close()
+
+
+@pytest.mark.parametrize("work", ["create", "copy-up", "stat"])
+def test_concurrent_clients_do_all_their_work_and_end_with_the_trial(
+    target: TreeTarget, make_workspace: Callable[[str], Workspace], work: str
+) -> None:
+    cell = Cell(
+        {"work": work, "clients": 3}, cache=CacheState.FRESH_UPPER, operations=30
+    )
+    trial = ConcurrentChangeTime().open(target, cell, make_workspace("trial"), seed=1)
+    clients = trial.processes()
+
+    outcomes = [run(trial) for _ in range(2)]
+    trial.close()
+
+    assert [outcome.operations for outcome in outcomes] == [30, 30]
+    assert len(clients) == 3
+    assert not any(psutil.pid_exists(client) for client in clients)
+
+
+def test_a_client_that_leaves_something_out_is_found(
+    make_workspace: Callable[[str], Workspace],
+) -> None:
+    class Losing(PlainDirectory):
+        def present(self, lowerdirs: Sequence[Path], name: str) -> Path:
+            root = super().present(lowerdirs, name)
+            (root / "c1/f00003").unlink()
+            return root
+
+    target = Losing()
+    target.start(make_workspace("target"))
+    cell = Cell({"work": "create", "clients": 2}, operations=20)
+    trial = ConcurrentChangeTime().open(target, cell, make_workspace("trial"), seed=1)
+
+    with pytest.raises(InvalidResultError, match="9 of 10 files"):
+        run(trial)
+    trial.close()

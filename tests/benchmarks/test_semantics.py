@@ -70,7 +70,7 @@ def test_only_essential_claims_reject() -> None:
     fatal = ClaimResult("starts", is_essential=True, problem="it does not")
 
     assert first_problem([harmless]) == ""
-    assert first_problem([harmless, fatal]) == "does not hold: starts (it does not)"
+    assert first_problem([harmless, fatal]) == "unavailable: it does not"
 
 
 class Served:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,11 @@ import pytest
 
 from snapfs.benchmarks.protocols import SnapshotterTarget, Workspace
 from snapfs.benchmarks.targets.containerd_overlayfs import ContainerdOverlayfs
-from snapfs.benchmarks.targets.server_process import ServerError, ServerProcess
+from snapfs.benchmarks.targets.server_process import (
+    ServerError,
+    ServerProcess,
+    wait_for_answer,
+)
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
 from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 from snapfs.model import Durability
@@ -127,6 +132,17 @@ class TestServerProcess:
 
         with pytest.raises(ServerError, match="status 3"):
             server.stop()
+
+    def test_a_socket_deeper_than_107_bytes_is_found(self, tmp_path: Path) -> None:
+        deep = tmp_path / ("d" * 100)
+        deep.mkdir()
+        program = ANSWERING_SERVER.replace("sys.argv[1]", "'s.sock'")
+        server = subprocess.Popen([sys.executable, "-c", program], cwd=deep)
+        try:
+            assert wait_for_answer(deep / "s.sock")
+        finally:
+            server.kill()
+            server.wait()
 
 
 # Answers anything with a byte until SIGTERM, and ends badly then.

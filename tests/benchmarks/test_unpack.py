@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.benchmarks.images import BenchImage, make_image
-from snapfs.benchmarks.protocols import Profile, UnpackTarget
+from snapfs.benchmarks.images import ZSTD, BenchImage, make_image
+from snapfs.benchmarks.protocols import Cell, Profile, Scenario, UnpackTarget
+from snapfs.benchmarks.scenarios.layer_index import LayerIndexTime
 from snapfs.benchmarks.scenarios.unpack_throughput import UnpackThroughput
 from snapfs.benchmarks.semantics import check_semantics, first_problem
+from snapfs.benchmarks.semantics.unpacker import check_contents
 from snapfs.benchmarks.targets.catalog import TARGETS
 from snapfs.benchmarks.targets.unpackers import SnapfsUnpack
 from snapfs.benchmarks.values import NO_COUNTS, Family
@@ -35,6 +37,21 @@ def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
 
 
 UNPACKERS = [name for name, make in TARGETS.items() if make().family is Family.UNPACKER]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["snapfs-unpack", "tar-xzf"])
+def test_a_layer_in_zstd_is_unpacked_as_well(name: str, workspaces: Workspaces) -> None:
+    target = TARGETS[name]()
+    target.start(workspaces.take())
+    image = make_image(10, 10_000, 1, 3, ZSTD)
+    assert isinstance(target, UnpackTarget)
+
+    target.unpack(image)
+
+    check_contents(target, image)
+    target.discard(image)
+    target.stop()
 
 
 @pytest.mark.root
@@ -83,9 +100,13 @@ def test_the_time_of_each_stage_is_counted(workspaces: Workspaces) -> None:
     target.stop()
     assert isinstance(target, UnpackTarget)
     assert counts.keys() == {
-        *("read_us", "inflate_us", "hash_us", "parse_us", "write_us", "total_us")
+        *("read_us", "inflate_us", "hash_us", "parse_us", "write_us", "total_us"),
+        "floor_us",
     }
     assert counts["total_us"] > 0
+    stages = counts.keys() - {"total_us", "floor_us"}
+    assert max(counts[name] for name in stages) // 2 <= counts["floor_us"]
+    assert counts["floor_us"] <= sum(counts[name] for name in stages)
 
 
 def test_an_image_is_what_it_says_and_made_once(tmp_path: Path) -> None:
@@ -115,8 +136,39 @@ def test_an_image_is_what_it_says_and_made_once(tmp_path: Path) -> None:
     assert make_image(100, 200_000, 3, seed=4).manifest != image.manifest
 
 
-def test_every_profile_asks_something() -> None:
-    scenario = UnpackThroughput()
-
+@pytest.mark.parametrize(
+    ("scenario", "target", "words"),
+    [
+        (UnpackThroughput(), "plain-directory", "it unpacks no images"),
+        (LayerIndexTime(), "tar-xzf", "it keeps no indexes"),
+    ],
+)
+def test_every_profile_asks_something(
+    scenario: Scenario, target: str, words: str
+) -> None:
     assert all(scenario.cells(profile) for profile in Profile)
-    assert scenario.refuses(TARGETS["plain-directory"]()) == "it unpacks no images"
+    assert scenario.refuses(TARGETS[target]()) == words
+
+
+def test_a_first_look_makes_an_index_and_a_cached_look_needs_no_layer(
+    workspaces: Workspaces,
+) -> None:
+    first, cached = (
+        Cell({"look": look, "files": 50, "size_mib": 1}) for look in ("first", "cached")
+    )
+    workspace = workspaces.take()
+    outcomes = []
+    for cell in (first, cached):
+        trial = LayerIndexTime().open(SnapfsUnpack(), cell, workspace, seed=1)
+        trial.set_up()
+        if cell is cached:
+            image = make_image(50, 1 << 20, 1, seed=1)
+            image.layers[0].unlink()
+        outcomes.append(trial.run_once())
+        trial.validate(outcomes[-1])
+        trial.tear_down()
+
+    trial.close()
+    assert [bool(outcome.bytes) for outcome in outcomes] == [True, False]
+    assert outcomes[0].counts == outcomes[1].counts
+    assert not any(workspace.directory.iterdir())

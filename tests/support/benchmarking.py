@@ -13,11 +13,13 @@ import pytest
 
 from snapfs.benchmarks import suite as suite_module
 from snapfs.benchmarks import syscall_counts
-from snapfs.benchmarks.conditions import Conditions, RedoRule
+from snapfs.benchmarks.conditions import REDO_RULE, Conditions, RedoRule
+from snapfs.benchmarks.machine import describe_machine
 from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
+    Fairness,
     Family,
     InvalidResultError,
     Outcome,
@@ -26,7 +28,16 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.results import Block, Comparison, Results, Sample
+from snapfs.benchmarks.results import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    Block,
+    Comparison,
+    Results,
+    Rules,
+    Sample,
+    TargetRecord,
+)
 from snapfs.benchmarks.semantics import check_semantics
 from snapfs.benchmarks.suite import Request, Suite
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
@@ -310,6 +321,27 @@ def fresh(original: Target) -> Target:
     if type(original) is Copy:
         return Copy(original.name, original.seconds)
     return type(original)(original.name)
+
+
+def results_of(*comparisons: Comparison) -> Results:
+    """Return the results of a run of no date that made ``comparisons``."""
+    return Results(
+        schema=SCHEMA,
+        schema_version=SCHEMA_VERSION,
+        suite_version="0",
+        revision="abc",
+        command=("snapfs", "bench", "run"),
+        profile=Profile.QUICK,
+        seed=1,
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:01:00+00:00",
+        machine=describe_machine(),
+        rules=Rules(REDO_RULE, 0.03, 0.95, (6,)),
+        targets={
+            "other": TargetRecord("a fake", Fairness("none", "none", "1"), "", ()),
+        },
+        comparisons=comparisons,
+    )
 
 
 def only(results: Results) -> Comparison:

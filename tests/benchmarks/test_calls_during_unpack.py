@@ -1,0 +1,59 @@
+"""Calls while a layer is unpacked: each is timed, and the layer is whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snapfs.benchmarks.protocols import Cell, InvalidResultError, Outcome
+from snapfs.benchmarks.scenarios.calls_during_unpack import CallsDuringUnpack
+from snapfs.benchmarks.targets.catalog import TARGETS
+from snapfs.benchmarks.workspaces import Workspaces
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images of tests are kept no longer than the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
+    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
+        (tmp_path / "fs").mkdir()
+        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+
+
+@pytest.mark.root
+def test_calls_are_timed_with_and_without_an_unpack(workspaces: Workspaces) -> None:
+    target = TARGETS["containerd-2-snapfs"]()
+    if reason := target.unavailable():
+        pytest.skip(reason)
+    scenario = CallsDuringUnpack()
+    target.start(workspaces.take())
+    try:
+        for load in ("idle", "unpack"):
+            cell = Cell({"load": load, "files": 60, "size_mib": 1}, runs=1)
+            trial = scenario.open(target, cell, workspaces.take(), seed=1)
+            for _ in range(2):
+                trial.set_up()
+                outcome = trial.run_once()
+                trial.validate(outcome)
+                trial.tear_down()
+                assert outcome.operations == len(outcome.durations_ns) >= 100
+            with pytest.raises(InvalidResultError, match="layers were unpacked"):
+                trial.validate(Outcome(1))
+            trial.close()
+    finally:
+        target.stop()
+
+
+def test_other_targets_are_not_asked() -> None:
+    scenario = CallsDuringUnpack()
+
+    asked = [name for name, make in TARGETS.items() if not scenario.refuses(make())]
+
+    assert asked == ["containerd-2-snapfs"]

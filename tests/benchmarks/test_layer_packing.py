@@ -1,0 +1,79 @@
+"""Layers of whole trees: each program writes all of it, and who does not is found."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snapfs import mountinfo
+from snapfs.benchmarks.protocols import Cell, InvalidResultError, PackTarget
+from snapfs.benchmarks.scenarios.layer_packing import LayerPacking
+from snapfs.benchmarks.targets import TARGETS
+from snapfs.benchmarks.targets.layer_packs import TarPacks
+from snapfs.benchmarks.workspaces import Workspaces
+
+PACKERS = [name for name, make in TARGETS.items() if isinstance(make(), PackTarget)]
+
+
+def cell(compression: str) -> Cell:
+    return Cell({"files": 120, "size_mib": 1, "compression": compression})
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images of tests are kept no longer than the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
+    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
+        (tmp_path / "fs").mkdir()
+        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", PACKERS)
+def test_a_layer_has_the_whole_tree_each_time(
+    name: str, workspaces: Workspaces, tmp_path: Path
+) -> None:
+    target = TARGETS[name]()
+    if reason := target.unavailable():
+        pytest.skip(reason)
+    target.start(workspaces.take())
+    for compression in ("level 6", "fastest"):
+        trial = LayerPacking().open(target, cell(compression), workspaces.take(), 1)
+        trial.set_up()
+        trial.validate(trial.run_once())
+        trial.tear_down()
+        trial.close()
+    target.stop()
+
+    assert not mountinfo.mounts_below(str(tmp_path))
+
+
+@pytest.mark.root
+def test_a_layer_that_lacks_files_is_found(workspaces: Workspaces) -> None:
+    class Careless(TarPacks):
+        def pack(self, layer: Path, *, is_fast: bool) -> None:
+            layer.write_bytes(gzip.compress(bytes(1024)))
+
+    target = Careless()
+    target.start(workspaces.take())
+    trial = LayerPacking().open(target, cell("level 6"), workspaces.take(), 1)
+
+    with pytest.raises(InvalidResultError, match="the layer has 0 of 120 files"):
+        trial.validate(trial.run_once())
+    trial.tear_down()
+    trial.close()
+
+
+def test_who_packs_no_trees_is_not_asked() -> None:
+    refused = LayerPacking().refuses(TARGETS["podman-pull"]())
+
+    assert refused == "it writes no layers of trees"
+    assert {"tar-xzf", "tar-pigz", "snapfs-unpack"} < set(PACKERS)

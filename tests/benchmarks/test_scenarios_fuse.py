@@ -1,0 +1,194 @@
+"""Scenarios of whole trees and files, tiny, on a plain directory and on overlayfs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from snapfs import mountinfo
+from snapfs.benchmarks.protocols import (
+    CacheState,
+    Cell,
+    InvalidResultError,
+    Outcome,
+    Profile,
+    Scenario,
+    TreeTarget,
+    Trial,
+    Workspace,
+)
+from snapfs.benchmarks.scenarios.catalog import SCENARIOS
+from snapfs.benchmarks.scenarios.copy_up_latency import CopyUpLatency
+from snapfs.benchmarks.scenarios.file_access_throughput import FileAccessThroughput
+from snapfs.benchmarks.scenarios.file_call_latency import FileCallLatency
+from snapfs.benchmarks.scenarios.tree_change_time import TreeChangeTime
+from snapfs.benchmarks.scenarios.tree_walk_time import TreeWalkTime
+from snapfs.benchmarks.scenarios.workload_time import WorkloadTime
+from snapfs.benchmarks.targets.overlay_tree import KernelOverlayfs
+from snapfs.benchmarks.targets.plain_directory import PlainDirectory
+from snapfs.benchmarks.targets.snapfs_service import SnapfsService
+
+NEW: list[Scenario] = [
+    FileCallLatency(),
+    TreeWalkTime(),
+    TreeChangeTime(),
+    CopyUpLatency(),
+    FileAccessThroughput(),
+    WorkloadTime(),
+]
+
+# What makes a cell of each tiny; where operations follow from it, those too.
+SMALL: dict[str, dict[str, int | str]] = {
+    "file_call_latency": {"names": 6, "depth": 2},
+    "tree_walk_time": {"files": 6, "depth": 2},
+    "tree_change_time": {"files": 6},
+    "copy_up_latency": {"size_bytes": 8192},
+    "file_access_throughput": {"size_bytes": 2 << 20},
+    "workload_time": {"files": 3},
+}
+
+
+def small_cells(scenario: Scenario) -> list[Cell]:
+    small = SMALL[scenario.name]
+    cells = {}
+    for cell in scenario.cells(Profile.STANDARD):
+        parameters = {**cell.parameters, **small}
+        operations = int(small.get("names", small.get("files", 2)))
+        if scenario.name == "workload_time":
+            operations = 1
+        tiny = dataclasses.replace(cell, parameters=parameters, operations=operations)
+        cells[(tiny.label, tiny.cache)] = tiny
+    return list(cells.values())
+
+
+CASES = [
+    pytest.param(scenario, cell, id=f"{scenario.name}-{cell.label}-{cell.cache}")
+    for scenario in NEW
+    for cell in small_cells(scenario)
+]
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Callable[[str], Workspace]:
+    def make(name: str) -> Workspace:
+        directory = tmp_path / name
+        directory.mkdir()
+        return Workspace(directory, directory, "as found")
+
+    return make
+
+
+@pytest.fixture(params=[PlainDirectory, KernelOverlayfs])
+def target(
+    request: pytest.FixtureRequest, make_workspace: Callable[[str], Workspace]
+) -> Iterator[TreeTarget]:
+    made: TreeTarget = request.param()
+    if reason := made.unavailable():
+        pytest.skip(reason)
+    workspace = make_workspace("target")
+    made.start(workspace)
+    yield made
+    made.stop()
+    assert not mountinfo.mounts_below(str(workspace.directory))
+
+
+def run(trial: Trial) -> Outcome:
+    trial.set_up()
+    try:
+        outcome = trial.run_once()
+        trial.validate(outcome)
+    finally:
+        trial.tear_down()
+    return outcome
+
+
+@pytest.mark.parametrize(("scenario", "cell"), CASES)
+def test_every_run_does_what_it_says(
+    scenario: Scenario,
+    cell: Cell,
+    target: TreeTarget,
+    make_workspace: Callable[[str], Workspace],
+) -> None:
+    if reason := scenario.refuses(target):
+        pytest.skip(reason)
+    trial = scenario.open(target, cell, make_workspace("trial"), seed=1)
+
+    try:
+        outcomes = [run(trial), run(trial)]
+    finally:
+        trial.close()
+
+    assert [outcome.operations for outcome in outcomes] == [cell.operations] * 2
+
+
+@pytest.mark.parametrize("scenario", NEW, ids=lambda scenario: scenario.name)
+def test_it_is_listed_and_its_cells_are_distinct(scenario: Scenario) -> None:
+    assert SCENARIOS[scenario.name].question == scenario.question
+    assert scenario.refuses(SnapfsService())
+    for profile in Profile:
+        cells = [(cell.label, cell.cache) for cell in scenario.cells(profile)]
+        assert cells
+        assert len(set(cells)) == len(cells)
+
+
+class Hiding(PlainDirectory):
+    """Shows nothing of what it is given."""
+
+    def present(self, lowerdirs: object, name: str) -> Path:
+        empty = Path(f"{self._trees}-{name}")
+        empty.mkdir()
+        (empty / "shared").mkdir()
+        return super().present([empty], name)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cell"),
+    [
+        case
+        for case in CASES
+        if "untar" not in str(case.id) and "pip-install" not in str(case.id)
+    ],
+)
+def test_a_tree_that_hides_files_is_rejected(
+    scenario: Scenario, cell: Cell, make_workspace: Callable[[str], Workspace]
+) -> None:
+    hiding = Hiding()
+    hiding.start(make_workspace("target"))
+    if "-new" in str(cell.parameters.get("change", "")):
+        pytest.skip("these files come from an archive, not from a layer")
+    if cell.parameters.get("change") == "remove-lower":
+        pytest.skip("what is to be removed is gone")
+    if cell.parameters.get("call") == "stat-absent":
+        pytest.skip("what is absent is absent here, too")
+
+    trial = scenario.open(hiding, cell, make_workspace("trial"), seed=1)
+    with pytest.raises((InvalidResultError, FileNotFoundError)):
+        run(trial)
+    trial.close()
+
+
+def test_a_tree_that_writes_through_to_its_layer_is_rejected(
+    make_workspace: Callable[[str], Workspace],
+) -> None:
+    class Through(PlainDirectory):
+        def present(self, lowerdirs: object, name: str) -> Path:
+            assert isinstance(lowerdirs, list)
+            shown: Path = lowerdirs[0]
+            return shown
+
+        def dismiss(self, name: str) -> None:
+            """Nothing was made."""
+
+    through = Through()
+    through.start(make_workspace("target"))
+    cell = Cell(
+        {"size_bytes": 8192}, cache=CacheState.FRESH_UPPER, operations=2, runs=1
+    )
+    trial = CopyUpLatency().open(through, cell, make_workspace("trial"), seed=1)
+
+    with pytest.raises(InvalidResultError, match="holds something else"):
+        run(trial)
+    trial.close()
