@@ -151,6 +151,13 @@ def _print_noise(comparison: Comparison, printer: Printer) -> None:
 
 
 def _print_counters(comparison: Comparison, printer: Printer) -> None:
+    columns, rows = counter_table(comparison)
+    if rows:
+        printer.table(columns, rows)
+
+
+def counter_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the titles and rows of what was counted; no rows if nothing was."""
     counted = comparison.counted
     shown = [
         (counter, title)
@@ -158,17 +165,17 @@ def _print_counters(comparison: Comparison, printer: Printer) -> None:
         if any(any(each.counts.get(counter, ())) for each in counted.values())
     ]
     memory = any(each.memory for each in counted.values())
-    if not shown and not memory:
-        return
     columns = ["COUNTED, PER OPERATION", *(f">{title}" for _, title in shown)]
     columns += [">PSS"] * memory
+    if not shown and not memory:
+        return columns, []
     rows = []
     for name, each in counted.items():
         row = [name, *(_per_operation(each, counter) for counter, _ in shown)]
         pss = sum(process.pss_bytes for process in each.memory)
         row += [f"{pss / 2**20:.1f} MiB" if each.memory else "-"] * memory
         rows.append(row)
-    printer.table(columns, rows)
+    return columns, rows
 
 
 def _per_operation(counted: Counted, counter: str) -> str:

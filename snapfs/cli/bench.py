@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,7 @@ from snapfs.cli.bench_gate import gate
 from snapfs.cli.bench_lifecycle import lifecycle
 from snapfs.cli.bench_list import list_all
 from snapfs.cli.bench_options import (
+    STANDARD_OUTPUT,
     backing_option,
     directory_option,
     json_option,
@@ -24,9 +26,15 @@ from snapfs.cli.bench_options import (
     registries,
     seed_option,
 )
-from snapfs.cli.bench_results import deliver, ended_by_sigterm
+from snapfs.cli.bench_report import report
+from snapfs.cli.bench_results import deliver
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
+from snapfs.cli.signals import ended_by_sigterm
+
+if TYPE_CHECKING:
+    from snapfs.benchmarks.results import Results
+    from snapfs.benchmarks.selection import Factories
 
 _patterns = click.option(
     "--only",
@@ -38,7 +46,24 @@ _targets = click.option(
     "--targets",
     metavar="NAME,...",
     multiple=True,
-    help="Only these targets, and a baseline.",
+    help="Only these targets, and a baseline. NAME:PATH is the build of it at PATH.",
+)
+_with = click.option(
+    "--with",
+    "outside",
+    metavar="FILE.py",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also the targets of this Python file, which is run; may be repeated.",
+)
+
+
+_cells = click.option(
+    "--cell",
+    "cells",
+    metavar="'NAME=VALUE ...'",
+    multiple=True,
+    help="Only cells that have all these words, as in 'depth=32 warm'.",
 )
 
 
@@ -62,6 +87,7 @@ bench.add_command(list_all)
 bench.add_command(gate)
 bench.add_command(lifecycle)
 bench.add_command(agreement)
+bench.add_command(report)
 
 
 @bench.command(
@@ -69,12 +95,16 @@ bench.add_command(agreement)
     epilog=examples(
         "snapfs bench run",
         "snapfs bench run --only 'file_*' --cpus 1 --cpus 2",
-        "snapfs bench run --backing tmpfs --json result.json",
+        "snapfs bench run --targets fuse-overlayfs:/opt/build/fuse-overlayfs",
+        "snapfs bench run --only copy_up_latency --cell size_bytes=4096",
+        "snapfs bench run --profile full --resume result.json",
     ),
 )
 @profile_option
 @_patterns
 @_targets
+@_with
+@_cells
 @seed_option
 @click.option(
     "--cpus",
@@ -92,18 +122,28 @@ bench.add_command(agreement)
 )
 @directory_option
 @json_option
+@click.option(
+    "--resume",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Go on with the results in FILE, or begin them: what it has is not measured "
+    "again. Like --json FILE, it is written after each cell.",
+)
 @pass_session
 def run(
     session: Session,
     profile: str,
     only: tuple[str, ...],
     targets: tuple[str, ...],
+    outside: tuple[Path, ...],
+    cells: tuple[str, ...],
     seed: int,
     cpus: tuple[str, ...],
     backing: str | None,
     size_mb: int,
     directory: Path,
     json_file: str | None,
+    resume: Path | None,
 ) -> None:
     """Measure what is asked for, print tables, keep every sample.
 
@@ -116,8 +156,16 @@ def run(
     from snapfs.benchmarks.progress import PrintedProgress, SilentProgress
     from snapfs.benchmarks.protocols import Profile
     from snapfs.benchmarks.report import print_results
+    from snapfs.benchmarks.results import load
+    from snapfs.benchmarks.resuming import keep
     from snapfs.benchmarks.suite import Request, Suite
+    from snapfs.benchmarks.targets import builds
 
+    if resume is not None and json_file not in (None, STANDARD_OUTPUT, str(resume)):
+        raise click.UsageError("--resume FILE is written itself: leave out --json FILE")
+    if resume is not None:
+        json_file = str(resume)
+    earlier = load(resume) if resume is not None and resume.exists() else None
     placements = {
         "1": Placement.ONE_CPU,
         "2": Placement.TWO_CPUS,
@@ -127,6 +175,7 @@ def run(
         profile=Profile(profile),
         only=_split(only),
         targets=_split(targets),
+        cells=cells,
         seed=seed,
         placements=tuple(placements[word] for word in dict.fromkeys(cpus)),
         backing=Backing(backing) if backing else best_available(),
@@ -136,10 +185,14 @@ def run(
         command=("snapfs", *sys.argv[1:]),
     )
     is_silent = session.output.is_quiet
+    known, scenarios = registries()
     suite = Suite(
         request,
-        *registries(),
+        {**known, **builds(request.targets), **_loaded(outside)},
+        scenarios,
         SilentProgress() if is_silent else PrintedProgress(sys.stderr),
+        earlier=earlier,
+        keep=_keeper(json_file, keep),
     )
     with ended_by_sigterm():
         results = suite.run()
@@ -172,6 +225,22 @@ def compare(session: Session, before: Path, after: Path) -> None:
         session.output.document(dataclasses.asdict(difference))
     else:
         print_difference(difference, Printer())
+
+
+def _keeper(
+    json_file: str | None, keep: Callable[[Results, Path], None]
+) -> Callable[[Results], None]:
+    """Return who writes what there is so far, if there is a file."""
+    if json_file in (None, STANDARD_OUTPUT):
+        return lambda _: None
+    path = Path(json_file)
+    return lambda results: keep(results, path)
+
+
+def _loaded(files: Sequence[Path]) -> Factories:
+    from snapfs.benchmarks.outside import load_targets
+
+    return {name: make for file in files for name, make in load_targets(file).items()}
 
 
 def _split(words: Sequence[str]) -> tuple[str, ...]:

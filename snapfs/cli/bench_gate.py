@@ -15,7 +15,11 @@ from snapfs.cli.session import Session, pass_session
 @click.command(
     cls=Command,
     short_help="Hold exact counts against the committed baseline.",
-    epilog=examples("snapfs bench gate", "python -m benchmarks gate --update"),
+    epilog=examples(
+        "snapfs bench gate",
+        "snapfs bench gate --ratios",
+        "python -m benchmarks gate --update",
+    ),
 )
 @click.option(
     "--baseline",
@@ -24,6 +28,11 @@ from snapfs.cli.session import Session, pass_session
     help="Default: the one that comes with the suite.",
 )
 @click.option("--update", is_flag=True, help="Write what is found as the new limits.")
+@click.option(
+    "--ratios",
+    is_flag=True,
+    help="Compare times instead, against generous limits; for what no counter shows.",
+)
 @directory_option
 @click.pass_context
 @pass_session
@@ -32,13 +41,22 @@ def gate(
     ctx: click.Context,
     baseline: Path | None,
     update: bool,
+    ratios: bool,
     directory: Path,
 ) -> None:
     """Count system calls and the like; fail if an operation costs more than before.
 
     Counts do not depend on the machine's load, so this is for continuous
-    integration. The exit code is 1 if a limit is exceeded.
+    integration. With --ratios times are compared with those of others: a limit is
+    exceeded only if the whole interval lies above it, twice. The exit code is 1 if a
+    limit is exceeded.
     """
+    if ratios:
+        if update:
+            raise click.UsageError("ratios have limits with reasons: edit them by hand")
+        if not _hold_ratios(session, baseline, directory):
+            ctx.exit(ExitCode.FAILED)
+        return
     from snapfs.benchmarks.counter_gate import (
         BASELINE,
         Standing,
@@ -82,3 +100,50 @@ def gate(
         )
     if any(result.standing is Standing.EXCEEDED for result in results):
         ctx.exit(ExitCode.FAILED)
+
+
+def _hold_ratios(session: Session, baseline: Path | None, directory: Path) -> bool:
+    """Print how each ratio stands to its limit; return whether all hold."""
+    import tempfile
+
+    from snapfs.benchmarks.counter_gate import Standing
+    from snapfs.benchmarks.ratio_gate import (
+        RATIOS,
+        gate_request,
+        load_ratios,
+        try_ratios,
+    )
+
+    request = gate_request(directory, Path(tempfile.gettempdir()))
+    results = try_ratios(load_ratios(baseline or RATIOS), *registries(), request)
+    if session.output.as_json:
+        session.output.document(
+            [
+                {
+                    "limit": result.limit.name,
+                    "at_most": result.limit.at_most,
+                    "ratio": result.effect and result.effect.ratio,
+                    "low": result.effect and result.effect.low,
+                    "standing": result.standing,
+                    "reason": result.reason,
+                }
+                for result in results
+            ]
+        )
+    else:
+        session.output.table(
+            ("RATIO", ">AT MOST", ">FOUND", ">[95 %]", "STANDING"),
+            [
+                (
+                    result.limit.name,
+                    f"{result.limit.at_most:g}",
+                    f"{result.effect.ratio:.2f}" if result.effect else "-",
+                    f"{result.effect.low:.2f} ... {result.effect.high:.2f}"
+                    if result.effect
+                    else "-",
+                    " ".join(filter(None, (result.standing, result.reason))),
+                )
+                for result in results
+            ],
+        )
+    return all(result.standing is not Standing.EXCEEDED for result in results)

@@ -16,9 +16,10 @@ from snapfs.cli.bench_options import (
     registries,
     seed_option,
 )
-from snapfs.cli.bench_results import deliver, ended_by_sigterm
+from snapfs.cli.bench_results import deliver
 from snapfs.cli.lazy import examples
 from snapfs.cli.session import Session, pass_session
+from snapfs.cli.signals import ended_by_sigterm
 
 
 @click.command(

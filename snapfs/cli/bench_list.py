@@ -19,6 +19,7 @@ from snapfs.cli.session import Session, pass_session
 @pass_session
 def list_all(session: Session, profile: str) -> None:
     """List the questions that can be asked, and who can be asked here."""
+    from snapfs.benchmarks.profiles import cells_of
     from snapfs.benchmarks.protocols import Profile
 
     targets, scenarios = registries()
@@ -35,7 +36,7 @@ def list_all(session: Session, profile: str) -> None:
                         "baselines": list(scenario.baselines),
                         "cells": [
                             {**cell.parameters, "cache": cell.cache}
-                            for cell in scenario.cells(Profile(profile))
+                            for cell in cells_of(scenario, Profile(profile))
                         ],
                     }
                     for scenario in scenarios.values()
@@ -57,7 +58,7 @@ def list_all(session: Session, profile: str) -> None:
         [
             (
                 scenario.name,
-                str(len(scenario.cells(Profile(profile)))),
+                str(len(cells_of(scenario, Profile(profile)))),
                 scenario.family,
                 scenario.question,
             )

@@ -38,7 +38,7 @@ seed_option = click.option(
 )
 backing_option = click.option(
     "--backing",
-    type=click.Choice(["directory", "tmpfs", "ext4", "xfs"]),
+    type=click.Choice(["directory", "tmpfs", "ext4", "xfs", "btrfs"]),
     help="The filesystem below: as it is, memory, or a new image on a loop device. "
     "Default: ext4 as root, else directory.",
 )

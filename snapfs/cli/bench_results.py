@@ -1,12 +1,9 @@
-"""What commands that measure do with results, and with a signal that ends them."""
+"""What commands that measure do with results."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from snapfs.cli.bench_options import STANDARD_OUTPUT
@@ -36,17 +33,3 @@ def deliver(
     if json_file is not None:
         Path(json_file).write_bytes(data)
     print_tables(results, Printer())
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind like an interrupt, so that mounts and processes go away."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

@@ -1,0 +1,70 @@
+"""Profiles choose among the cells of scenarios; every choice is of cells that exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from snapfs.benchmarks import profiles
+from snapfs.benchmarks.profiles import cell_words, cells_of
+from snapfs.benchmarks.protocols import Profile
+from snapfs.benchmarks.scenarios import SCENARIOS
+from snapfs.benchmarks.scenarios.mount_latency import MountLatency
+from snapfs.benchmarks.scenarios.narrowed import Narrowed
+from snapfs.benchmarks.selection import plan_units
+
+CHOICES = [
+    pytest.param(profile, scenario, words, id=f"{profile}-{scenario}-{words}")
+    for profile, choice in profiles._CHOICES.items()
+    for scenario, each in choice.items()
+    for words in each
+]
+
+
+@pytest.mark.parametrize(("profile", "scenario", "words"), CHOICES)
+def test_every_choice_is_of_cells_that_the_scenario_has(
+    profile: Profile, scenario: str, words: str
+) -> None:
+    wanted = set(words.split())
+
+    cells = SCENARIOS[scenario].cells(profile)
+
+    assert any(wanted <= cell_words(cell) for cell in cells)
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_a_profile_asks_no_cell_that_its_scenario_does_not_have(
+    profile: Profile,
+) -> None:
+    for scenario in SCENARIOS.values():
+        every = scenario.cells(profile)
+        chosen = cells_of(scenario, profile)
+
+        assert [cell for cell in chosen if cell not in every] == []
+        assert bool(chosen) is bool(every)
+
+
+def test_profiles_grow() -> None:
+    asked = [
+        sum(len(cells_of(scenario, profile)) for scenario in SCENARIOS.values())
+        for profile in (Profile.QUICK, Profile.STANDARD, Profile.FULL)
+    ]
+
+    assert asked == sorted(asked)
+    assert asked[0] <= 45  # minutes, not hours
+    assert asked[1] <= 100
+
+
+def test_cells_asked_for_by_their_words_need_not_be_of_the_profile() -> None:
+    mounts = MountLatency()
+
+    short = plan_units([mounts], {}, Profile.QUICK)
+    whole = plan_units([mounts], {}, Profile.QUICK, is_whole=True)
+
+    assert len(short) < len(whole) == len(mounts.cells(Profile.QUICK))
+
+
+def test_a_scenario_with_cells_of_its_own_is_not_narrowed_again() -> None:
+    cell = MountLatency().cells(Profile.FULL)[-1]
+    narrowed = Narrowed(MountLatency(), [cell], ())
+
+    assert [unit.cell for unit in plan_units([narrowed], {}, Profile.QUICK)] == [cell]
