@@ -180,6 +180,7 @@ CATALOG: Final[Mapping[str, CommandEntry]] = MappingProxyType(
                 "completion",
                 "Print the completion script for a shell.",
             ),
+            ("man", HOST, "man", "man", "Print a manual page, or write all of them."),
         )
     }
 )
