@@ -18,6 +18,9 @@ from snapfs.benchmarks.targets.fuse_tree import FuseOverlay
 from snapfs.benchmarks.targets.overlay_tree import Place
 from snapfs.errors import SnapfsError, UnavailableError
 from snapfs.fuse.control import read_statistics
+from snapfs.layer.dirindex_build import write_dirindex
+from snapfs.overlay_format import XattrPrefix
+from snapfs.state.fsio import open_directory
 
 _IMPORTED_FROM: Final = Path(snapfs.__file__).resolve().parent.parent
 
@@ -37,6 +40,7 @@ class SnapfsFuse(FuseOverlay):
         self.options = (f"mode={mode}", *(("volatile",) if is_volatile else ()))
         # Of mounts that are gone: what was counted stays counted.
         self._counted: Counter[str] = Counter()
+        self._layers: IndexedLayers | None = None
 
     @property
     def name(self) -> str:
@@ -59,8 +63,23 @@ class SnapfsFuse(FuseOverlay):
             threads="one for messages, workers for long calls",
             privileges="root",
             version=snapfs.__version__,
-            notes=f"mode={self._mode}; CPython {sys.version.split()[0]}",
+            notes=(
+                f"mode={self._mode}; layers with the index that `snapfs unpack` leaves;"
+                f" CPython {sys.version.split()[0]}"
+            ),
         )
+
+    def start(self, workspace: Workspace) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.Target.start`."""
+        super().start(workspace)
+        layers = workspace.directory / "layers"
+        layers.mkdir()
+        self._layers = IndexedLayers(layers)
+
+    def make_place(self, lowerdirs: Sequence[Path], name: str) -> Place:
+        """See :meth:`OverlayTree.make_place`; the layers are as in a store."""
+        assert self._layers is not None, "not started"
+        return super().make_place([self._layers.of(path) for path in lowerdirs], name)
 
     def unavailable(self) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Target.unavailable`."""
@@ -93,6 +112,29 @@ class SnapfsFuse(FuseOverlay):
     def environment(self) -> Mapping[str, str]:
         """See :meth:`FuseTree.environment`."""
         return {**super().environment(), "PYTHONPATH": str(_IMPORTED_FROM)}
+
+
+class IndexedLayers:
+    """Layers of anybody as ``snapfs unpack`` leaves them: with an index beside."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: dict[Path, Path] = {}
+
+    def of(self, layer: Path) -> Path:
+        """Return another path of ``layer``, which has its index beside it."""
+        if layer not in self._made:
+            home = self._directory / str(len(self._made))
+            home.mkdir()
+            path = home / "fs"
+            path.symlink_to(layer)
+            with (
+                open_directory(str(home)) as directory,
+                open_directory(str(path)) as root,
+            ):
+                write_dirindex(directory, root, XattrPrefix.TRUSTED)
+            self._made[layer] = path
+        return self._made[layer]
 
 
 def _counts_of(place: Place) -> Mapping[str, int]:

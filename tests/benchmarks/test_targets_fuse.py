@@ -130,6 +130,22 @@ def test_our_server_tells_its_requests_and_what_it_copied(
     assert mounted_anew["fuse_requests"] >= changed["fuse_requests"]
 
 
+def test_our_server_has_the_index_of_each_layer_as_after_an_unpack(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    target = SnapfsFuse()
+    target.start(workspace)
+
+    target.present(make_layers(tmp_path / "lower", 3, files=2), "tree")
+
+    mapped: set[str] = set()
+    for process in target.processes():
+        lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+        mapped.update(line for line in lines if line.endswith("/dirindex"))
+    target.stop()
+    assert len(mapped) == 3
+
+
 def test_a_server_that_refuses_its_arguments_is_named_with_its_words(
     workspace: Workspace, tmp_path: Path
 ) -> None:
