@@ -39,6 +39,11 @@ def connect(path: str, *, create: bool) -> sqlite3.Connection:
     (https://www.sqlite.org/pragma.html#pragma_synchronous; NORMAL would lose
     acknowledged commits in a power cut). The caller serialises writers.
 
+    The connection has the file for itself, so that the index of the log lies in its
+    own memory and not in a mapped file (https://www.sqlite.org/wal.html#noshm): on a
+    filesystem that shuts itself down, a change to a mapped page ends the process by
+    SIGBUS, while a write that fails is an error that can be told.
+
     Raises:
         DataLossError: The file is missing or no database.
         PermissionDeniedError: It cannot be written.
@@ -55,6 +60,7 @@ def connect(path: str, *, create: bool) -> sqlite3.Connection:
             cached_statements=256,
         )
         try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -109,12 +115,10 @@ def _refuse_other_files(path: str) -> None:
 
 
 def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
-    extended = getattr(error, "sqlite_errorcode", 0)
-    code = extended & _PRIMARY_CODE
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     if code in _DAMAGED or _UNDECODABLE in str(error):
         return DataLossError(f"{path} is damaged ({error}); {ADVICE}")
-    # No space for the shared memory of the WAL: the only failure of its file.
-    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
+    if code == sqlite3.SQLITE_FULL:
         return ResourceExhaustedError(f"no space left for {path}; free some space")
     if code in _FORBIDDEN:
         return PermissionDeniedError(f"{path} cannot be written: {error}")

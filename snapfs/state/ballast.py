@@ -13,8 +13,8 @@ from typing import Final
 
 from snapfs.state.paths import StatePaths
 
-# Room for SQLite's shared memory (32 KiB), some dozens of transactions in its log,
-# and the directory blocks of the trash.
+# Room for some dozens of transactions in SQLite's log, and the directory blocks of the
+# trash.
 _SIZE_BYTES: Final = 1 << 20
 
 

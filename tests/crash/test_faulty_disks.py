@@ -43,7 +43,7 @@ def stormy(
     """Work, with the fault from report ``at`` on; return the reports and the end.
 
     In a child: XFS answers a failing disk by shutting down, after which the kernel
-    ends whoever touches SQLite's shared memory with SIGBUS. The end is then "died".
+    ends whoever changes a mapped page of it with SIGBUS. The end would be "died".
     """
 
     def work(writer: int) -> None:
@@ -83,6 +83,7 @@ def tried(place: Path, filesystem: str, fault: str, seed: str) -> list[str]:
                 disk.heal()
         except OSError as failed:  # an unmount on a bad disk may say so, too
             pytest.fail(f"the disk could not be unmounted: {failed}")
+        assert end != "died"
         assert "read" in fault or end != "enough", "the fault was not noticed"
         with disk.mounted():
             return list(faults(root, reports))

@@ -8,10 +8,8 @@ a last flush of its journal.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
-import struct
 import subprocess
 import tempfile
 import time
@@ -34,6 +32,7 @@ from support.recorded_disk import (
     loop_mounted,
     make_image,
     recorded_disk,
+    shut_down,
 )
 from support.store_storm import Report, damage, faults, fill, storm
 from support.stores import opened_store
@@ -43,9 +42,6 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 FILESYSTEMS: Final = ("ext4", "xfs")
 CUTS: Final = 12
 FULL_CUTS: Final = 100
-# EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: one number, _IOR('X', 125, __u32).
-_SHUTDOWN: Final = 0x8004587D
-_WITHOUT_FLUSH: Final = struct.pack("=I", 2)  # GOING_FLAGS_NOLOGFLUSH
 
 
 @pytest.fixture(autouse=True)
@@ -158,14 +154,6 @@ def mounted_disk(place: Path, filesystem: str) -> Iterator[Path]:
     target.mkdir()
     with loop_mounted(image, target):
         yield target
-
-
-def shut_down(mountpoint: Path) -> None:
-    fd = os.open(mountpoint, os.O_RDONLY)
-    try:
-        fcntl.ioctl(fd, _SHUTDOWN, _WITHOUT_FLUSH)
-    finally:
-        os.close(fd)
 
 
 @pytest.mark.parametrize("filesystem", FILESYSTEMS)

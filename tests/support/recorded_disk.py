@@ -10,6 +10,7 @@ promises no more.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import struct
@@ -33,6 +34,10 @@ _MKFS: Final = {
     "ext4": ("mkfs.ext4", "-q", "-J", "size=4", "-E", "lazy_itable_init=0"),
     "xfs": ("mkfs.xfs", "-q", "-f"),
 }
+
+# EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: one number, _IOR('X', 125, __u32).
+_SHUTDOWN: Final = 0x8004587D
+_WITHOUT_FLUSH: Final = struct.pack("=I", 2)  # GOING_FLAGS_NOLOGFLUSH
 
 
 class Write(NamedTuple):
@@ -118,6 +123,15 @@ def loop_mounted(image: Path, target: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", target], check=True)
+
+
+def shut_down(mountpoint: Path) -> None:
+    """Stop a mounted filesystem at once, without a last flush of its journal."""
+    fd = os.open(mountpoint, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, _SHUTDOWN, _WITHOUT_FLUSH)
+    finally:
+        os.close(fd)
 
 
 def copy_image(source: Path, target: Path) -> None:

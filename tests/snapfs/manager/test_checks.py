@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +23,8 @@ def directory(store: SnapshotManager, key: str) -> Path:
 
 
 def sql(statement: str) -> Damage:
-    def run(_store: SnapshotManager, root: Path) -> None:
-        with sqlite3.connect(root / "metadata.db") as connection:
-            connection.execute(statement)
-        connection.close()
+    def run(store: SnapshotManager, _root: Path) -> None:
+        store.metadata._connection.execute(statement)
 
     return run
 

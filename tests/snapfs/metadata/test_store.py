@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,11 +116,9 @@ def test_numbers_are_given_once_to_many_threads(metadata: MetadataStore) -> None
 def test_no_number_is_used_up_that_was_not_reserved_on_disk(path: Path) -> None:
     with opened(path) as metadata:
         number = metadata.allocate_id()
-        with sqlite3.connect(path) as other:
-            (reserved,) = other.execute(
-                "SELECT value FROM store WHERE name = 'next_id'"
-            ).fetchone()
-        other.close()
+        (reserved,) = metadata._connection.execute(
+            "SELECT value FROM store WHERE name = 'next_id'"
+        ).fetchone()
 
         assert number < int(reserved) == metadata.first_unused_id
 
@@ -159,6 +156,7 @@ def test_a_verb_that_cannot_be_written_changes_nothing(
     assert metadata.get("a") is row
     assert metadata.find("b") is None
     assert metadata.integrity_errors() == []
+    metadata.close()
     with opened(path) as again:
         assert len(again) == 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 
 from snapfs.layer.dirindex import DirIndex, open_dirindex
@@ -59,12 +58,9 @@ def on_disk(path: str) -> dict[bytes, tuple[int, ...]]:
 
 
 def generations(store: SnapshotManager) -> list[int]:
-    path = os.path.join(store.status().root, "metadata.db")
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-        rows = database.execute(
-            "SELECT index_generation FROM snapshots ORDER BY snapshot_id"
-        ).fetchall()
-    database.close()
+    rows = store.metadata._connection.execute(
+        "SELECT index_generation FROM snapshots ORDER BY snapshot_id"
+    ).fetchall()
     return [row[0] for row in rows]
 
 
