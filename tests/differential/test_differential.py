@@ -31,6 +31,7 @@ def _find_none(directory: Path, *words: str) -> None:
     status, printed = run_apart("--directory", str(directory), *words)
 
     assert status == 0, printed
+    print(printed, end="")  # the count of operations, for pytest -rP
 
 
 @pytest.mark.parametrize(

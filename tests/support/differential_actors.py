@@ -10,7 +10,9 @@ import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -24,6 +26,7 @@ from support.differential_operations import (
     perform,
 )
 from support.differential_view import View, read_view
+from support.sandbox import patiently
 
 USERS: Final[Sequence[tuple[int, int, tuple[int, ...]]]] = (
     (0, 0, ()),
@@ -81,8 +84,7 @@ class Actors:
                 pipe.send(_END)
             pipe.close()
         for process in self._processes:
-            process.join(ANSWER_TIMEOUT_S)
-            if process.is_alive():
+            if not patiently(partial(_ends, process), ANSWER_TIMEOUT_S):
                 process.kill()
                 process.join()
             process.close()
@@ -101,11 +103,16 @@ class Actors:
     def _ask(self, actor: int, request: Operation | None) -> object:
         try:
             self._pipes[actor].send(request)
-            if not self._pipes[actor].poll(ANSWER_TIMEOUT_S):
+            if not patiently(self._pipes[actor].poll, ANSWER_TIMEOUT_S):
                 return HANGS
             return self._pipes[actor].recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return DIED
+
+
+def _ends(process: BaseProcess, seconds: float) -> bool:
+    process.join(seconds)
+    return not process.is_alive()
 
 
 def _serve(

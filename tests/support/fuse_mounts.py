@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from snapfs import mountinfo
 from snapfs.syscalls import MNT_DETACH, umount2
-from support.sandbox import REPOSITORY, wait_until
+from support.sandbox import REPOSITORY, ends, wait_until
 
 HELPER: Final = (sys.executable, "-m", "snapfs.fuse.helper")
 # Only a server that hangs meets this: a busy disk has taken half a minute to sync.
@@ -63,21 +63,14 @@ class MountedUnion:
         """End mount and server, whatever state they are in."""
         while _is_mounted(self.mountpoint):
             umount2(self.mountpoint, MNT_DETACH)
-        if self._ends():
+        if ends(self.process, END_TIMEOUT_S / 2):
             return
         # Requests that hang would keep callers in uninterruptible sleep.
         with suppress(FileNotFoundError):
             Path(f"/sys/fs/fuse/connections/{self._connection}/abort").write_text("1")
-        if not self._ends():
+        if not ends(self.process, END_TIMEOUT_S / 2):
             self.process.kill()
             self.process.wait()
-
-    def _ends(self) -> bool:
-        try:
-            self.process.wait(END_TIMEOUT_S / 2)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
 
 def union_options(

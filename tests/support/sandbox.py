@@ -31,6 +31,7 @@ CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
 COMMAND_TIMEOUT_S: Final = 120
 WAIT_TIMEOUT_S: Final = 60
 POLL_S: Final = 0.02
+SLICE_S: Final = 1
 
 NEW_NAMESPACES: Final = (
     *("unshare", "--mount", "--pid", "--fork"),
@@ -44,17 +45,46 @@ INIT: Final = (
 )
 
 
+def patiently(wait: Callable[[float], bool], limit_s: float) -> bool:
+    """Return whether ``wait(seconds)`` came true within ``limit_s`` of running time.
+
+    It waits in slices: who stops the test and all that it waits for (SIGSTOP, the
+    freezer of cgroups, a suspended machine) takes one slice away, not the whole limit.
+    """
+    slices = max(1, round(limit_s / SLICE_S))
+    return any(wait(limit_s / slices) for _ in range(slices))
+
+
+def ends(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+    """Return whether ``process`` ends within ``limit_s``, counted by patiently()."""
+
+    def wait(seconds: float) -> bool:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    return patiently(wait, limit_s)
+
+
 def wait_until(claim: Callable[[], object], what: str) -> None:
     """Return as soon as ``claim()`` is true.
 
     Raises:
-        TimeoutError: It has not become true within a minute.
+        TimeoutError: It has not become true within a minute, counted by patiently().
     """
-    deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while not claim():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited in vain for {what}")
-        time.sleep(POLL_S)
+
+    def wait(seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not claim():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    if not patiently(wait, WAIT_TIMEOUT_S):
+        raise TimeoutError(f"waited in vain for {what}")
 
 
 class CommandError(AssertionError):
