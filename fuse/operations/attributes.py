@@ -69,10 +69,25 @@ class AttributeOperations:
         self, nodeid: int, node: Node, wanted: SetAttributes, caller: Caller
     ) -> Reply:
         context = self._context
+        if wanted.is_empty and self._precedes_a_change_of_data(nodeid, caller):
+            return self._shown(node, nodeid)
         context.changes.set_attributes(node, wanted, caller)
         if context.opens is not None and wanted.mode is not None:
             context.opens.mode_changed(node)
         return self._shown(node, nodeid)
+
+    def _precedes_a_change_of_data(self, nodeid: int, caller: Caller) -> bool:
+        """Tell whether a SETATTR of nothing is to leave the set-id bits as they are.
+
+        Before it changes the data of a file with capabilities the kernel removes those
+        and sends one (``__remove_privs``, fs/inode.c), also for a caller whose changes
+        leave set-id bits. So it does for ``chown(-1, -1)``, which cannot be told apart.
+        """
+        context = self._context
+        if context.uncapped != (nodeid, caller.pid):
+            return False
+        context.uncapped = None
+        return caller.has_fsetid()
 
 
 def _wanted(body: memoryview) -> SetAttributes:

@@ -41,6 +41,7 @@ class Context:
         replies: Packs attributes.
         config: What the mount is to be.
         opens: The files that are open, in the mode ``io``; None in ``fast``.
+        uncapped: Which node's capabilities were taken away last, and by which thread.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Context:
         "is_read_only",
         "opens",
         "replies",
+        "uncapped",
         "union",
     )
 
@@ -71,6 +73,7 @@ class Context:
             has_static_nlink=config.has_static_nlink,
         )
         self.opens: Opens | None = None
+        self.uncapped: tuple[int, int] | None = None
         self._session: Session | None = None
 
     def attach(self, session: Session) -> None:

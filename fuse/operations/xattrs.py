@@ -20,6 +20,7 @@ _EPERM: Final = -errno.EPERM
 _SPACES: Final = (b"security.", b"user.", b"trusted.")
 _ACL_SPACE: Final = b"system.posix_acl_"
 _ERANGE: Final = -errno.ERANGE
+_CAPABILITIES: Final = b"security.capability"
 _LABEL: Final = b"security.selinux"
 _SELINUX: Final = "/sys/fs/selinux"
 """There while the kernel runs SELinux (``sel_init``, security/selinux/selinuxfs.c)."""
@@ -137,6 +138,8 @@ class XattrOperations:
         caller = caller_of(request)
         if node.layer:
             self._union.get_xattr(node, name, caller)
+        if name == _CAPABILITIES:
+            context.uncapped = (request.nodeid, caller.pid)
         change = partial(self._remove, node, name, request.unique, caller)
         return context.changing(node, change)
 

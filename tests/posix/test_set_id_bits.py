@@ -16,7 +16,7 @@ import pytest
 
 from support.posix_calls import fallocate
 from support.posix_descriptors import opened
-from support.posix_objects import GROUP, OTHER_GROUP, USER, file, placed
+from support.posix_objects import GROUP, OTHER_GROUP, USER, file, placed, xattr
 from support.posix_place import Place
 from support.posix_processes import as_user
 
@@ -57,6 +57,8 @@ WAYS: Final = [
     for way in (_write, _write_much, _allocate, _copy, _truncate, _open_truncating)
 ]
 OWNER: Final = (0, OTHER_GROUP)
+# A capability set of version 2: cap_net_raw, permitted and effective.
+CAPABILITY: Final = bytes.fromhex("0100000200200000000000000000000000000000")
 
 pytestmark = placed(
     file("source", b"source content", mode=0o644),
@@ -103,3 +105,17 @@ def test_a_change_by_root_takes_none_away(
         way(place / name)
 
         assert os.stat(place / name).st_mode == before
+
+
+@placed(
+    file("capable", b"content", mode=0o6775, owner=OWNER),
+    xattr("capable", "security.capability", CAPABILITY),
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_by_root_takes_capabilities_alone_away(
+    place: Place, way: Callable[[Path], None]
+) -> None:
+    way(place / "capable")
+
+    assert stat.S_IMODE(os.stat(place / "capable").st_mode) == 0o6775
+    assert "security.capability" not in os.listxattr(place / "capable")

@@ -148,7 +148,11 @@ def change_mode(held: Held, slot: int, mode: int) -> object:
 
 
 def change_owner(held: Held, slot: int, uid: int, gid: int) -> object:
-    return _change(held, slot, lambda fd: os.fchown(fd, uid, gid))
+    def change(fd: int) -> str | None:
+        os.fchown(fd, uid, gid)
+        return None if (uid, gid) != (-1, -1) else oct(os.fstat(fd).st_mode)
+
+    return _change(held, slot, change)
 
 
 def _change(held: Held, slot: int, change: Callable[[int], object]) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -26,6 +27,7 @@ from support.differential_syscalls import (
     FALLOC_FL_KEEP_SIZE,
 )
 
+_SET_IDS: Final = stat.S_ISUID | stat.S_ISGID
 _ANY_TIME_NS: Final = 1_100_000_000 * 10**9
 
 
@@ -155,15 +157,38 @@ def _is_cached_status(difference: Difference) -> bool:
     )
 
 
-def _is_chown_of_nothing(difference: Difference) -> bool:
-    operation = difference.operation
+def _changes_no_owner(operation: Operation | None) -> bool:
     return (
         operation is not None
         and operation.call in ("chown", "fchown")
         and operation.arguments[1:3] == (-1, -1)
-        and difference.expected == Outcome("EPERM")
-        and difference.actual == Outcome("")
     )
+
+
+def _is_chown_of_nothing(difference: Difference) -> bool:
+    have = difference.actual
+    return (
+        _changes_no_owner(difference.operation)
+        and difference.expected == Outcome("EPERM")
+        and isinstance(have, Outcome)
+        and not have.error
+    )
+
+
+def _keeps_set_ids(difference: Difference) -> bool:
+    if not _changes_no_owner(difference.operation) or difference.field != "value":
+        return False
+    modes = []
+    for outcome in (difference.expected, difference.actual):
+        if not isinstance(outcome, Outcome) or not isinstance(outcome.value, str):
+            return False
+        modes.append(int(outcome.value, 8))
+    return modes[0] == modes[1] & ~(modes[1] & _SET_IDS)
+
+
+def _set_mode(operation: Operation) -> Operation:
+    call = "chmod" if operation.call == "chown" else "fchmod"
+    return Operation(operation.actor, call, (operation.arguments[0], 0o644))
 
 
 def _opens_to_write(operation: Operation | None) -> bool:
@@ -244,6 +269,15 @@ EXPLAINED: Final[tuple[Explained, ...]] = (
         "nothing, since FUSE sends the same before a write to such a file.",
         ("fast", "io"),
         _is_chown_of_nothing,
+    ),
+    Explained(
+        "chown-capable",
+        "`chown(-1, -1)` by root takes the set-id bits of a file with capabilities "
+        "away; here they stay, since FUSE sends the same before root writes to such a "
+        "file, which leaves them.",
+        ("fast", "io"),
+        _keeps_set_ids,
+        _set_mode,
     ),
     Explained(
         "statx-cached",

@@ -243,9 +243,15 @@ def change_mode(held: Held, where: Where, mode: int) -> None:
     os.chmod(path, mode, dir_fd=dir_fd)
 
 
-def change_owner(held: Held, where: Where, uid: int, gid: int, follow: bool) -> None:
+def change_owner(
+    held: Held, where: Where, uid: int, gid: int, follow: bool
+) -> str | None:
+    """Change the owner; return the mode where it stays, which set-id bits leave."""
     dir_fd, path = held.place(where)
     os.chown(path, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
+    if (uid, gid) != (-1, -1):
+        return None
+    return oct(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow).st_mode)
 
 
 def set_times(
