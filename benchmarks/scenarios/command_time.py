@@ -11,17 +11,15 @@ from typing import Final
 
 from snapfs.benchmarks.protocols import (
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
-from snapfs.benchmarks.scenarios.presented import why_no_tree
+from snapfs.benchmarks.scenarios.presented import TreeScenario
 
 _TREE: Final = "command"
 _DEPTH: Final = 8
@@ -52,7 +50,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({"LC_ALL": "C"})
 _OUTPUT_LIMIT: Final = 1 << 22
 
 
-class CommandTime:
+class CommandTime(TreeScenario):
     """posix_spawn(3) of the command to the end of it, without a shell.
 
     The tree has 8 layers and 2,000 small files; its caches are warm.
@@ -60,9 +58,7 @@ class CommandTime:
 
     name = "command_time"
     question = "How long does a whole command over the tree take?"
-    family = Family.TREE
     operation = "command"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -75,15 +71,10 @@ class CommandTime:
             for command in _ASKED[profile]
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> CommandTrial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return CommandTrial(target, cell, workspace)
 
 

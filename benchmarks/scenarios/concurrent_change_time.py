@@ -12,17 +12,19 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios import change_client
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 
 _CLIENTS: Final = {
     Profile.QUICK: (4,),
@@ -38,7 +40,7 @@ _FILES: Final = 200
 _FILES_S: Final = 0.05
 
 
-class ConcurrentChangeTime:
+class ConcurrentChangeTime(TreeScenario):
     """One tree, just presented, and a directory of it for each client process.
 
     The clients run before the clock starts. A time is that of one file: where it falls
@@ -47,9 +49,7 @@ class ConcurrentChangeTime:
 
     name = "concurrent_change_time"
     question = "How long do changes take that several processes make at a time?"
-    family = Family.TREE
     operation = "file"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -66,19 +66,14 @@ class ConcurrentChangeTime:
             for clients in _CLIENTS[profile]
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace)
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(self, target: TreeTarget, cell: Cell, workspace: Workspace) -> None:
         self._work = str(cell.parameters["work"])
         count = int(cell.parameters["clients"])
@@ -95,20 +90,17 @@ class _Trial(Trial):
         with contextlib.ExitStack() as undo:
             for _ in self._folders:
                 self._clients.append(undo.enter_context(_client()))
-            self._tree = PresentedTree(target, [self._lower], cell)
+            self.tree = PresentedTree(target, [self._lower], cell)
             self._cleanup = undo.pop_all()
 
     def processes(self) -> Sequence[int]:
         return [client.pid for client in self._clients]
 
-    def set_up(self) -> None:
-        self._tree.set_up()
-
     def run_once(self) -> Outcome:
         pairs = list(zip(self._clients, self._folders, strict=True))
         for client, folder in pairs:
             assert client.stdin is not None
-            line = (self._work, str(self._tree.root / folder), str(self._files))
+            line = (self._work, str(self.tree.root / folder), str(self._files))
             client.stdin.write("\t".join(line) + "\n")
             client.stdin.flush()
         done = 0
@@ -123,17 +115,14 @@ class _Trial(Trial):
         changed = change_client.CHANGE + old[len(change_client.CHANGE) :]
         upper = changed if self._work == "copy-up" else old
         for folder in self._folders:
-            _require_files(self._tree.root / folder, "f", self._files, upper)
+            _require_files(self.tree.root / folder, "f", self._files, upper)
             _require_files(self._lower / folder, "f", self._files, old)
             if self._work == "create":
-                _require_files(self._tree.root / folder, "n", self._files, old)
-
-    def tear_down(self) -> None:
-        self._tree.tear_down()
+                _require_files(self.tree.root / folder, "n", self._files, old)
 
     def close(self) -> None:
         self._cleanup.close()
-        self._tree.close()
+        self.tree.close()
 
 
 @contextlib.contextmanager

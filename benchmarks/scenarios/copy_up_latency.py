@@ -10,7 +10,6 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
@@ -19,7 +18,12 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+    why_no_tree,
+)
 
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
@@ -35,7 +39,7 @@ _MOST_FILES: Final = 100
 _CHANGE: Final = b"changed"
 
 
-class CopyUpLatency:
+class CopyUpLatency(TreeScenario):
     """open(2) for writing, pwrite(2) of a few bytes and close(2) on a new tree.
 
     Whether the copy is on disk afterwards differs: see the durability of each target.
@@ -44,7 +48,6 @@ class CopyUpLatency:
 
     name = "copy_up_latency"
     question = "How long does the first change of a file of the layers take?"
-    family = Family.TREE
     operation = "copy-up"
     baselines: Sequence[str] = ("kernel-overlayfs",)
 
@@ -68,15 +71,14 @@ class CopyUpLatency:
             return "it has no layers to copy from"
         return why_no_tree(target)
 
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace, seed)
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(
         self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> None:
@@ -90,13 +92,10 @@ class _Trial(Trial):
             with (self._lower / name).open("wb") as file:
                 for _ in range(self._size // len(self._block)):
                     file.write(self._block)
-        self._tree = PresentedTree(target, [self._lower], cell)
-
-    def set_up(self) -> None:
-        self._tree.set_up()
+        self.tree = PresentedTree(target, [self._lower], cell)
 
     def run_once(self) -> Outcome:
-        root = self._tree.root
+        root = self.tree.root
         for name in self._names:
             file = os.open(root / name, os.O_WRONLY | os.O_CLOEXEC)
             os.pwrite(file, _CHANGE, 0)
@@ -109,7 +108,7 @@ class _Trial(Trial):
         end = self._block[-len(_CHANGE) :]
         for name in self._names:
             for root, begin in (
-                (self._tree.root, _CHANGE),
+                (self.tree.root, _CHANGE),
                 (self._lower, self._block[: len(_CHANGE)]),
             ):
                 with (root / name).open("rb") as file:
@@ -118,9 +117,3 @@ class _Trial(Trial):
                     tail = file.read()
                 if (head, length, tail) != (begin, self._size, end):
                     raise InvalidResultError(f"{root / name} holds something else")
-
-    def tear_down(self) -> None:
-        self._tree.tear_down()
-
-    def close(self) -> None:
-        self._tree.close()

@@ -13,16 +13,18 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 
 BLOCK_BYTES: Final = 4096
 
@@ -42,7 +44,7 @@ _FIRST: Final = "first-read"
 _AGAIN: Final = "re-read"
 
 
-class FileAccessThroughput:
+class FileAccessThroughput(TreeScenario):
     """One file of the lowest layer: pread(2) of 1 MiB in order, or 4 KiB at random.
 
     ``first-read``: the tree was mounted for this run, the layer's pages are cached.
@@ -52,7 +54,6 @@ class FileAccessThroughput:
 
     name = "file_access_throughput"
     question = "How fast is a large file read first and again, and at random places?"
-    family = Family.TREE
     operation = "block"
     baselines: Sequence[str] = ("plain-directory", "kernel-overlayfs")
 
@@ -60,15 +61,10 @@ class FileAccessThroughput:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
         return [_cell(access, _SIZES[profile]) for access in _ACCESSES]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace, seed)
 
 
@@ -87,7 +83,7 @@ def _cell(access: str, size: int) -> Cell:
     )
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(
         self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> None:
@@ -103,34 +99,31 @@ class _Trial(Trial):
         with (lower / "file").open("wb") as file:
             for _ in range(self._size // _STEP_BYTES):
                 file.write(self._block)
-        self._tree = PresentedTree(target, [lower], cell)
+        self.tree = PresentedTree(target, [lower], cell)
         self._offsets: Sequence[int] = ()
 
     def set_up(self) -> None:
-        self._tree.set_up()
+        self.tree.set_up()
         self._buffer[:] = self._block
         blocks = range(self._size // BLOCK_BYTES)
         chosen = self._random.choices(blocks, k=self._operations)
         self._offsets = [block * BLOCK_BYTES for block in chosen]
 
     def run_once(self) -> Outcome:
-        done = self._access(self._tree.root / "file", self._buffer, self._offsets)
+        done = self._access(self.tree.root / "file", self._buffer, self._offsets)
         operations, moved = done
         return Outcome(operations=operations, bytes=moved)
 
     def validate(self, outcome: Outcome) -> None:
         """Compare all of the file; every block of it holds what it held before."""
-        with (self._tree.root / "file").open("rb", buffering=0) as file:
+        with (self.tree.root / "file").open("rb", buffering=0) as file:
             for number in range(self._size // _STEP_BYTES):
                 if file.read(_STEP_BYTES) != self._block:
                     raise InvalidResultError(f"MiB {number} is not what it was")
 
-    def tear_down(self) -> None:
-        self._tree.tear_down()
-
     def close(self) -> None:
         self._buffer.close()
-        self._tree.close()
+        self.tree.close()
 
 
 def _read_in_order(

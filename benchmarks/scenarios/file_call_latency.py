@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
-    InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.name_lookups import (
+    DoNames,
+    list_names,
+    require_all,
+    run_in,
+    stat_absent_names,
+    stat_names,
+)
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 
 _DEPTHS: Final = {
     Profile.QUICK: (8,),
@@ -38,7 +47,7 @@ _NAMES: Final = 500
 _ENOUGH: Final = 1 << 12
 
 
-class FileCallLatency:
+class FileCallLatency(TreeScenario):
     """One call, or open(2), read(2) and close(2) of a small file, for each name.
 
     ``warm``: all was done before. ``fresh-upper``: the tree was mounted for this run.
@@ -47,9 +56,7 @@ class FileCallLatency:
 
     name = "file_call_latency"
     question = "How long do calls on small files take below so many layers?"
-    family = Family.TREE
     operation = "name"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -67,19 +74,14 @@ class FileCallLatency:
             for depth in _DEPTHS[profile]
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace, seed)
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(
         self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> None:
@@ -88,46 +90,13 @@ class _Trial(Trial):
         self._do, prefix = _CALLS[str(cell.parameters["call"])]
         self._names = [f"{prefix}{name}" for name in file_names(names)]
         random.Random(seed).shuffle(self._names)  # noqa: S311 - reproducible
-        self._tree = PresentedTree(target, layers, cell)
-
-    def set_up(self) -> None:
-        self._tree.set_up()
+        self.tree = PresentedTree(target, layers, cell)
 
     def run_once(self) -> Outcome:
-        # One descriptor for the directory, so that no path is walked per name.
-        directory = os.open(self._tree.root / SHARED, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            return Outcome(operations=self._do(directory, self._names))
-        finally:
-            os.close(directory)
+        return run_in(self.tree.root / SHARED, self._do, self._names)
 
     def validate(self, outcome: Outcome) -> None:
-        if outcome.operations != len(self._names):
-            raise InvalidResultError(
-                f"{outcome.operations} of {len(self._names)} went as they should"
-            )
-
-    def tear_down(self) -> None:
-        self._tree.tear_down()
-
-    def close(self) -> None:
-        self._tree.close()
-
-
-def _stat(directory: int, names: Sequence[str]) -> int:
-    for name in names:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    return len(names)
-
-
-def _stat_absent(directory: int, names: Sequence[str]) -> int:
-    absent = 0
-    for name in names:
-        try:
-            os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            absent += 1
-    return absent
+        require_all(outcome, self._names)
 
 
 def _read(directory: int, names: Sequence[str]) -> int:
@@ -140,25 +109,18 @@ def _read(directory: int, names: Sequence[str]) -> int:
     return right
 
 
-def _list(directory: int, _names: Sequence[str]) -> int:
-    with os.scandir(directory) as entries:
-        return sum(1 for _ in entries)
-
-
 def _list_and_stat(directory: int, _names: Sequence[str]) -> int:
     with os.scandir(directory) as entries:
         return sum(entry.stat(follow_symlinks=False).st_size > 0 for entry in entries)
 
 
-_Call = Callable[[int, Sequence[str]], int]
-
 # Each with what stands before the names of files that exist.
-_CALLS: Final[Mapping[str, tuple[_Call, str]]] = MappingProxyType(
+_CALLS: Final[Mapping[str, tuple[DoNames, str]]] = MappingProxyType(
     {
-        "stat": (_stat, ""),
-        "stat-absent": (_stat_absent, "no-"),
+        "stat": (stat_names, ""),
+        "stat-absent": (stat_absent_names, "no-"),
         "open-read-close": (_read, ""),
-        "list": (_list, ""),
+        "list": (list_names, ""),
         "list-stat": (_list_and_stat, ""),
     }
 )

@@ -10,7 +10,6 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
@@ -19,6 +18,7 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
+from snapfs.benchmarks.scenarios.presented import TreeScenario
 
 _TREE: Final = "file-creation"
 
@@ -33,12 +33,11 @@ _SIZES: Final = {
 }
 
 
-class FileCreation:
+class FileCreation(TreeScenario):
     """open(2) with O_CREAT, write(2) and close(2) of many files in one directory."""
 
     name = "file_creation_latency"
     question = "How long does it take to create a small file in a directory?"
-    family = Family.TREE
     operation = "create"
     baselines: Sequence[str] = ("plain-directory",)
 
@@ -59,11 +58,10 @@ class FileCreation:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
         return ""
 
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace)
 
 

@@ -1,7 +1,8 @@
-"""A tree that is presented once for all runs, or anew for each."""
+"""Questions about trees, and a tree that is presented once for all runs or for each."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,12 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
+    Family,
     InvalidResultError,
     Target,
     TreeTarget,
+    Trial,
+    Workspace,
 )
 from snapfs.benchmarks.targets.copied_trees import FullCopy
 
@@ -67,3 +71,48 @@ class PresentedTree:
     def _present(self) -> None:
         self._presented += 1
         self._root = self.target.present(self._lowerdirs, f"tree{self._presented}")
+
+
+class TreeTrial(Trial):
+    """A trial on a tree. A subclass presents ``tree`` last of all that can fail."""
+
+    tree: PresentedTree
+
+    def set_up(self) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.Trial.set_up`."""
+        self.tree.set_up()
+
+    def tear_down(self) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.Trial.tear_down`."""
+        self.tree.tear_down()
+
+    def close(self) -> None:
+        """See :meth:`snapfs.benchmarks.protocols.Trial.close`."""
+        self.tree.close()
+
+
+class TreeScenario(abc.ABC):
+    """What all :class:`snapfs.benchmarks.protocols.Scenario` about trees share.
+
+    A subclass has a name, a question, an operation, cells and their trials.
+    """
+
+    family = Family.TREE
+    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
+
+    def refuses(self, target: Target) -> str:
+        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
+        return why_no_tree(target)
+
+    def open(
+        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    ) -> Trial:
+        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
+        assert isinstance(target, TreeTarget)
+        return self.trial(target, cell, workspace, seed)
+
+    @abc.abstractmethod
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
+    ) -> Trial:
+        """Return the trial of ``target`` at ``cell``; see ``Scenario.open``."""

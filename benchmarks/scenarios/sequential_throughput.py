@@ -12,16 +12,14 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.scenarios.presented import why_no_tree
+from snapfs.benchmarks.scenarios.presented import TreeScenario
 
 BLOCK_BYTES: Final = 1 << 20
 
@@ -37,7 +35,7 @@ _STATES: Final = {
 }
 
 
-class SequentialThroughput:
+class SequentialThroughput(TreeScenario):
     """pread(2) of a file of the lower directory, pwrite(2) of a new file, 1 MiB each.
 
     ``warm`` reads come from the page cache. Writes go there: nothing is synced, and
@@ -46,7 +44,6 @@ class SequentialThroughput:
 
     name = "sequential_throughput"
     question = "How fast is a large file read, or written, 1 MiB at a time?"
-    family = Family.TREE
     operation = "block"
     baselines: Sequence[str] = ("plain-directory",)
 
@@ -57,15 +54,10 @@ class SequentialThroughput:
             _cell(_WRITE, CacheState.WARM, _BLOCKS[profile]),
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> ThroughputTrial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return ThroughputTrial(target, cell, workspace, seed)
 
 

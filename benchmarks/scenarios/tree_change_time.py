@@ -14,11 +14,9 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
@@ -28,14 +26,18 @@ from snapfs.benchmarks.scenarios.file_trees import (
     file_paths,
     make_file_trees,
 )
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 from snapfs.benchmarks.scenarios.spawned import find_program, spawn
 
 _FILES: Final = {Profile.QUICK: 500, Profile.STANDARD: 5000, Profile.FULL: 60000}
 _DEPTH: Final = 2
 
 
-class TreeChangeTime:
+class TreeChangeTime(TreeScenario):
     """tar(1) -x, rm(1) -rf and rename(2) of each file, on a tree just mounted.
 
     ``new`` files were written to the tree before: they lie in the upper directory.
@@ -45,9 +47,7 @@ class TreeChangeTime:
 
     name = "tree_change_time"
     question = "How long does it take to unpack, remove or rename many files?"
-    family = Family.TREE
     operation = "file"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -64,19 +64,14 @@ class TreeChangeTime:
             for change in _CHANGES
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace)
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(self, target: TreeTarget, cell: Cell, workspace: Workspace) -> None:
         self._files = int(cell.parameters["files"])
         self._change = _CHANGES[str(cell.parameters["change"])]
@@ -87,29 +82,23 @@ class _Trial(Trial):
             empty = workspace.directory / "empty"
             empty.mkdir()
             layers = [empty]
-        self._tree = PresentedTree(target, layers, cell)
+        self.tree = PresentedTree(target, layers, cell)
 
     def set_up(self) -> None:
-        self._tree.set_up()
+        self.tree.set_up()
         if self._change.place is _Place.NEW:
-            _untar(self._tree.root, self._files, self._archive)
+            _untar(self.tree.root, self._files, self._archive)
 
     def run_once(self) -> Outcome:
-        self._change.make(self._tree.root, self._files, self._archive)
+        self._change.make(self.tree.root, self._files, self._archive)
         return Outcome(operations=self._files)
 
     def validate(self, outcome: Outcome) -> None:
-        found = len(list(self._tree.root.glob(f"*/{self._change.left}*")))
-        left = count_files(self._tree.root)
+        found = len(list(self.tree.root.glob(f"*/{self._change.left}*")))
+        left = count_files(self.tree.root)
         wanted = self._files if self._change.left else 0
         if (found, left) != (wanted, wanted):
             raise InvalidResultError(f"{left} files are there, {found} of them right")
-
-    def tear_down(self) -> None:
-        self._tree.tear_down()
-
-    def close(self) -> None:
-        self._tree.close()
 
 
 def _write_archive(archive: Path, layers: Sequence[Path]) -> None:

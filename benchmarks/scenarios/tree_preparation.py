@@ -9,7 +9,6 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
@@ -19,6 +18,7 @@ from snapfs.benchmarks.protocols import (
     Workspace,
 )
 from snapfs.benchmarks.scenarios.file_trees import count_files, make_file_trees
+from snapfs.benchmarks.scenarios.presented import TreeScenario
 
 _FILES: Final = {
     Profile.QUICK: (1000,),
@@ -32,7 +32,7 @@ _SIZE_BYTES: Final = 4096
 _COPY_S: Final = 100e-6
 
 
-class TreePreparation:
+class TreePreparation(TreeScenario):
     """From layers that exist to a tree that answers and can be written to.
 
     Directories of its own, links, copies, servers, mounts: all that a target does for
@@ -41,9 +41,7 @@ class TreePreparation:
 
     name = "tree_preparation"
     question = "How long does it take until the layers are there as a writable tree?"
-    family = Family.TREE
     operation = "tree"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -61,11 +59,10 @@ class TreePreparation:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
         return "" if isinstance(target, TreeTarget) else "it presents no tree"
 
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace)
 
 

@@ -10,17 +10,19 @@ from typing import Final
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios.file_trees import NAME_PREFIX, make_file_trees
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 from snapfs.benchmarks.scenarios.spawned import NOWHERE, find_program, spawn
 
 _DEPTHS: Final = {
@@ -49,7 +51,7 @@ _COMMANDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 
 
-class TreeWalkTime:
+class TreeWalkTime(TreeScenario):
     """find(1) with sizes, ls(1) -lR and tar(1) over many small files.
 
     ``fresh-upper``: the tree was mounted for this run. The memory that results note of
@@ -58,9 +60,7 @@ class TreeWalkTime:
 
     name = "tree_walk_time"
     question = "How long does it take to walk a whole tree?"
-    family = Family.TREE
     operation = "file"
-    baselines: Sequence[str] = ("kernel-overlayfs", "plain-directory")
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
@@ -78,19 +78,14 @@ class TreeWalkTime:
             for depth in _DEPTHS[profile]
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         return _Trial(target, cell, workspace)
 
 
-class _Trial(Trial):
+class _Trial(TreeTrial):
     def __init__(self, target: TreeTarget, cell: Cell, workspace: Workspace) -> None:
         first, *self._rest = _COMMANDS[str(cell.parameters["command"])]
         self._program = find_program(first)
@@ -98,10 +93,7 @@ class _Trial(Trial):
         depth = int(cell.parameters["depth"])
         layers = make_file_trees(workspace.directory, depth, self._files)
         self._output = workspace.directory / "output"
-        self._tree = PresentedTree(target, layers, cell)
-
-    def set_up(self) -> None:
-        self._tree.set_up()
+        self.tree = PresentedTree(target, layers, cell)
 
     def run_once(self) -> Outcome:
         self._walk(NOWHERE)
@@ -115,13 +107,7 @@ class _Trial(Trial):
         if found < self._files:
             raise InvalidResultError(f"{found} of {self._files} files were shown")
 
-    def tear_down(self) -> None:
-        self._tree.tear_down()
-
-    def close(self) -> None:
-        self._tree.close()
-
     def _walk(self, output: Path) -> None:
-        root = str(self._tree.root)
+        root = str(self.tree.root)
         words = [root if word == _TREE else word for word in self._rest]
         spawn([self._program, *words], output)

@@ -16,17 +16,19 @@ from snapfs.benchmarks import programs
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
-    Family,
     InvalidResultError,
     Outcome,
     Profile,
-    Target,
     TreeTarget,
     Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios.file_trees import file_paths, make_file_trees
-from snapfs.benchmarks.scenarios.presented import PresentedTree, why_no_tree
+from snapfs.benchmarks.scenarios.presented import (
+    PresentedTree,
+    TreeScenario,
+    TreeTrial,
+)
 from snapfs.benchmarks.scenarios.spawned import find_program, spawn
 
 _FILES: Final = {Profile.QUICK: 200, Profile.STANDARD: 2000, Profile.FULL: 10000}
@@ -39,7 +41,7 @@ _MODULE: Final = (
 )
 
 
-class WorkloadTime:
+class WorkloadTime(TreeScenario):
     """A whole program on a tree that was mounted for this run.
 
     ``git-status`` on a committed tree, ``compileall`` of Python modules, all in the
@@ -48,7 +50,6 @@ class WorkloadTime:
 
     name = "workload_time"
     question = "How long does everyday work on a tree take?"
-    family = Family.TREE
     operation = "command"
     baselines: Sequence[str] = ("plain-directory", "kernel-overlayfs")
 
@@ -66,20 +67,15 @@ class WorkloadTime:
             for work in _WORK
         ]
 
-    def refuses(self, target: Target) -> str:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
-        return why_no_tree(target)
-
-    def open(
-        self, target: Target, cell: Cell, workspace: Workspace, seed: int
+    def trial(
+        self, target: TreeTarget, cell: Cell, workspace: Workspace, seed: int
     ) -> Trial:
-        """See :meth:`snapfs.benchmarks.protocols.Scenario.open`."""
-        assert isinstance(target, TreeTarget)
+        """See :meth:`TreeScenario.trial`."""
         work = _WORK[str(cell.parameters["work"])]
         return work(target, cell, workspace)
 
 
-class _Work(Trial):
+class _Work(TreeTrial):
     """A program on a tree of ``files`` in one layer."""
 
     def __init__(self, target: TreeTarget, cell: Cell, workspace: Workspace) -> None:
@@ -95,18 +91,9 @@ class _Work(Trial):
         """Return the command for the tree that is shown now."""
         raise NotImplementedError
 
-    def set_up(self) -> None:
-        self.tree.set_up()
-
     def run_once(self) -> Outcome:
         spawn(self.words(), self.directory / "output")
         return Outcome(operations=1)
-
-    def tear_down(self) -> None:
-        self.tree.tear_down()
-
-    def close(self) -> None:
-        self.tree.close()
 
     def check_count(self, pattern: str) -> None:
         """Check that as many files as there are modules match ``pattern``."""

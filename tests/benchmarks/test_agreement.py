@@ -50,7 +50,7 @@ def test_hyperfine_runs_the_command_of_the_trial(
     tree: TreeTarget, tmp_path: Path
 ) -> None:
     need(Hyperfine())
-    trial = CommandTime().open(tree, COMMAND, Workspace(tmp_path, tmp_path, ""), 1)
+    trial = CommandTime().trial(tree, COMMAND, Workspace(tmp_path, tmp_path, ""), 1)
 
     times = Hyperfine().measure(trial, COMMAND)
 
@@ -65,7 +65,7 @@ def test_fio_moves_the_file_of_the_trial(
     need(Fio())
     cell = Cell({"direction": direction, **THROUGHPUT}, operations=4, runs=2, warmups=0)
     workspace = Workspace(tmp_path, tmp_path, "")
-    trial = SequentialThroughput().open(tree, cell, workspace, 1)
+    trial = SequentialThroughput().trial(tree, cell, workspace, 1)
 
     times = Fio().measure(trial, cell)
 
@@ -79,7 +79,7 @@ def test_a_peer_that_fails_is_an_error_with_its_words(
     tree: TreeTarget, tmp_path: Path
 ) -> None:
     need(Hyperfine())
-    trial = CommandTime().open(tree, COMMAND, Workspace(tmp_path, tmp_path, ""), 1)
+    trial = CommandTime().trial(tree, COMMAND, Workspace(tmp_path, tmp_path, ""), 1)
     trial.words = ("/no/such/program",)
 
     with pytest.raises(UnavailableError, match="no/such/program"):

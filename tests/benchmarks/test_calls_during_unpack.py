@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +11,13 @@ from snapfs.benchmarks.protocols import Cell, InvalidResultError, Outcome
 from snapfs.benchmarks.scenarios.calls_during_unpack import CallsDuringUnpack
 from snapfs.benchmarks.targets.catalog import TARGETS
 from snapfs.benchmarks.workspaces import Workspaces
-
-
-@pytest.fixture(autouse=True)
-def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Images of tests are kept no longer than the test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+from support.image_benchmarks import opened_workspaces
 
 
 @pytest.fixture
 def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
-    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
-        (tmp_path / "fs").mkdir()
-        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+    with opened_workspaces(tmp_path) as workspaces:
+        yield workspaces
 
 
 @pytest.mark.root

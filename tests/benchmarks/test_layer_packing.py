@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from snapfs.benchmarks.scenarios.layer_packing import LayerPacking
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.targets.layer_packs import TarPacks
 from snapfs.benchmarks.workspaces import Workspaces
+from support.image_benchmarks import opened_workspaces
 
 PACKERS = [name for name, make in TARGETS.items() if isinstance(make(), PackTarget)]
 
@@ -23,17 +23,10 @@ def cell(compression: str) -> Cell:
     return Cell({"files": 120, "size_mib": 1, "compression": compression})
 
 
-@pytest.fixture(autouse=True)
-def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Images of tests are kept no longer than the test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-
 @pytest.fixture
 def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
-    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
-        (tmp_path / "fs").mkdir()
-        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+    with opened_workspaces(tmp_path) as workspaces:
+        yield workspaces
 
 
 @pytest.mark.root

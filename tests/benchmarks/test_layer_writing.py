@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,22 +16,16 @@ from snapfs.benchmarks.scenarios.layer_writing import LayerWriting
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.targets.layer_diffs import SnapfsLayers
 from snapfs.benchmarks.workspaces import Workspaces
+from support.image_benchmarks import opened_workspaces
 
 CELL = Cell({"files": 120, "size_mib": 1, "changes": 30})
 WRITERS = [name for name, make in TARGETS.items() if isinstance(make(), LayerTarget)]
 
 
-@pytest.fixture(autouse=True)
-def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Images of tests are kept no longer than the test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-
 @pytest.fixture
 def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
-    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
-        (tmp_path / "fs").mkdir()
-        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
+    with opened_workspaces(tmp_path) as workspaces:
+        yield workspaces
 
 
 @pytest.mark.root

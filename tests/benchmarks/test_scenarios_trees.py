@@ -200,7 +200,7 @@ def test_a_command_runs_over_the_whole_tree(
     command: str, target: TreeTarget, make_workspace: Callable[[str], Workspace]
 ) -> None:
     cell = Cell({"command": command, "depth": 2, "files": 10})
-    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+    trial = CommandTime().trial(target, cell, make_workspace("trial"), seed=1)
 
     try:
         outcome = run(trial)
@@ -215,7 +215,7 @@ def test_a_command_that_misses_files_is_rejected(
     target: TreeTarget, make_workspace: Callable[[str], Workspace]
 ) -> None:
     cell = Cell({"command": "find", "depth": 2, "files": 10})
-    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+    trial = CommandTime().trial(target, cell, make_workspace("trial"), seed=1)
     outcome = trial.run_once()
     (Path(trial.words[-1]) / "shared" / "file000003").unlink()
 
@@ -228,7 +228,7 @@ def test_a_command_that_fails_is_rejected(
     target: TreeTarget, make_workspace: Callable[[str], Workspace]
 ) -> None:
     cell = Cell({"command": "find", "depth": 1, "files": 1})
-    trial = CommandTime().open(target, cell, make_workspace("trial"), seed=1)
+    trial = CommandTime().trial(target, cell, make_workspace("trial"), seed=1)
     trial.words = (*trial.words[:-1], "/no/such/tree")
 
     with pytest.raises(InvalidResultError, match="ended with status 1"):
@@ -251,7 +251,7 @@ class TestThroughput:
         target: TreeTarget,
         make_workspace: Callable[[str], Workspace],
     ) -> None:
-        trial = SequentialThroughput().open(
+        trial = SequentialThroughput().trial(
             target, self.cell(direction), make_workspace("trial"), seed=1
         )
 
@@ -268,7 +268,7 @@ class TestThroughput:
         target: TreeTarget,
         make_workspace: Callable[[str], Workspace],
     ) -> None:
-        trial = SequentialThroughput().open(
+        trial = SequentialThroughput().trial(
             target, self.cell(direction), make_workspace("trial"), seed=1
         )
         trial.set_up()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,22 +20,15 @@ from snapfs.benchmarks.targets.catalog import TARGETS
 from snapfs.benchmarks.targets.unpackers import SnapfsUnpack
 from snapfs.benchmarks.values import NO_COUNTS, Family
 from snapfs.benchmarks.workspaces import Workspaces
+from support.image_benchmarks import opened_workspaces
+
+UNPACKERS = [name for name, make in TARGETS.items() if make().family is Family.UNPACKER]
 
 
 @pytest.fixture(autouse=True)
-def temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Images of tests are kept no longer than the test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-
-@pytest.fixture
 def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
-    with tempfile.TemporaryDirectory(prefix="snapfs-b", dir="/tmp") as run_directory:
-        (tmp_path / "fs").mkdir()
-        yield Workspaces(tmp_path / "fs", Path(run_directory), "as found")
-
-
-UNPACKERS = [name for name, make in TARGETS.items() if make().family is Family.UNPACKER]
+    with opened_workspaces(tmp_path) as workspaces:
+        yield workspaces
 
 
 @pytest.mark.root
