@@ -1,7 +1,8 @@
 """Work on a store that reports what it is about to do and what was acknowledged.
 
 For whoever cuts it off. What is written into a snapshot follows from its name, so
-that a reader knows what must be there.
+that a reader knows what must be there. An image follows from its name, too; its
+snapshots are called by their chain IDs.
 """
 
 from __future__ import annotations
@@ -9,16 +10,25 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
+from demo.make_image import Layer, digest
+from snapfs.assembly.content_check import ContentCheck
 from snapfs.manager import SnapshotManager
 from snapfs.model import Durability, Kind, NewLayer
 from snapfs.state.staged import StagedDirectory
+from support.applied_layers import Item, directory, entry, tar_of
+from support.images import chain_ids
 from support.inline import without_worker
 from support.stores import fs_of, opened_store
+from support.unpack_images import layout_of, unpack
 
 Report = Callable[[str], object]
+
+VERBS: Final = ("commit", "commit", "publish", "unpack", "remove", "reclaim")
 
 
 def contents(name: str) -> dict[str, bytes]:
@@ -40,14 +50,14 @@ def fill(fs: Path, name: str) -> None:
 
 
 def storm(root: Path, durability: Durability, seed: str, report: Report) -> None:
-    """Commit, publish, remove and reclaim; ``report`` hears of it."""
+    """Commit, publish, unpack, remove and reclaim; ``report`` hears of it."""
     chance = random.Random(seed)
     with opened_store(root, durability=durability) as store:
         without_worker(store)
         committed: list[str] = []
         for turn in range(10_000):
             name = f"{seed}-{turn}"
-            verb = chance.choice(("commit", "commit", "publish", "remove", "reclaim"))
+            verb = chance.choice(VERBS)
             if verb == "remove":
                 if not committed:
                     continue
@@ -55,8 +65,8 @@ def storm(root: Path, durability: Durability, seed: str, report: Report) -> None
             report(f"? {verb} {name}")
             _perform(store, verb, name)
             report(f"! {verb} {name}")
-            if verb in ("commit", "publish"):
-                committed.append(name)
+            if verb not in ("remove", "reclaim"):
+                committed.append(list(snapshots_of(verb, name))[-1])
 
 
 def _perform(store: SnapshotManager, verb: str, name: str) -> None:
@@ -66,6 +76,10 @@ def _perform(store: SnapshotManager, verb: str, name: str) -> None:
         store.commit(name, f"making {name}")
     elif verb == "publish":
         _publish(store, name)
+    elif verb == "unpack":
+        with tempfile.TemporaryDirectory() as place:  # not on the disk that is cut
+            layout = layout_of(Path(place, "image"), *image_of(name))
+            unpack(store, layout, durability=store._parts.durability)
     elif verb == "remove":
         store.remove(name)
     else:
@@ -78,9 +92,9 @@ def _publish(store: SnapshotManager, name: str) -> None:
     layers: list[NewLayer] = []
     with contextlib.ExitStack() as held:
         for layer, number in zip(names, store.stage(2), strict=True):
-            directory = StagedDirectory.create(store._parts.paths, number)
-            held.callback(directory.release)
-            os.close(directory.make_fs())
+            staged = StagedDirectory.create(store._parts.paths, number)
+            held.callback(staged.release)
+            os.close(staged.make_fs())
             fs = Path(store._parts.paths.staging, str(number), "fs")
             fill(fs, layer)
             parent = layers[-1].name if layers else ""
@@ -88,13 +102,38 @@ def _publish(store: SnapshotManager, name: str) -> None:
         store.publish(layers)
 
 
+def image_of(name: str) -> list[list[Item]]:
+    """Return the entries of the two layers of the image ``name``."""
+    layers = []
+    for layer in (f"below {name}", name):
+        files = [entry(path, data) for path, data in contents(layer).items()]
+        layers.append([directory("a"), directory("a/b"), *files])
+    return layers
+
+
+def snapshots_of(verb: str, name: str) -> dict[str, str]:
+    """Return the snapshots that a report is about, with what :func:`contents` takes."""
+    below = f"below {name}"
+    if verb == "publish":
+        return {below: below, name: name}
+    if verb == "unpack":
+        layers = [Layer("", b"", digest(tar_of(items))) for items in image_of(name)]
+        return dict(zip(chain_ids(layers), (below, name), strict=True))
+    return {} if verb == "reclaim" else {name: name}
+
+
 class Ledger:
-    """What must be, may be and must not be, after some reports."""
+    """What must be, may be and must not be, after some reports.
+
+    Attributes:
+        contents: What :func:`contents` takes for a snapshot, by its name.
+    """
 
     def __init__(self, reports: list[str]) -> None:
         self.present: set[str] = set()
         self.gone: set[str] = set()
         self.open: set[str] = set()
+        self.contents: dict[str, str] = {}
         under_way: tuple[str, str] | None = None
         for line in reports:
             sign, verb, name = line.split(" ", 2)
@@ -103,7 +142,7 @@ class Ledger:
                 self._count(verb, name)
         if under_way is not None:
             verb, name = under_way
-            self.open = set(_names_of(verb, name))
+            self.open = set(self._names_of(verb, name))
             self.present -= self.open
             self.gone -= self.open
 
@@ -112,17 +151,20 @@ class Ledger:
             self.present.discard(name)
             self.gone.add(name)
         else:
-            self.present.update(_names_of(verb, name))
+            self.present.update(self._names_of(verb, name))
 
-
-def _names_of(verb: str, name: str) -> tuple[str, ...]:
-    if verb == "publish":
-        return (f"below {name}", name)
-    return () if verb == "reclaim" else (name,)
+    def _names_of(self, verb: str, name: str) -> list[str]:
+        found = snapshots_of(verb, name)
+        if verb != "remove":
+            self.contents |= found
+        return list(found)
 
 
 def faults(root: Path, reports: list[str]) -> Iterator[str]:
-    """Yield what is wrong with the store in ``root`` after ``reports``."""
+    """Yield what is wrong with the store in ``root`` after ``reports``.
+
+    Among it all that ``check --deep`` finds.
+    """
     ledger = Ledger(reports)
     with opened_store(root) as store:
         without_worker(store)
@@ -136,7 +178,9 @@ def faults(root: Path, reports: list[str]) -> Iterator[str]:
         known = ledger.present | ledger.open
         yield from (f"from nowhere: {name}" for name in found - known)
         for name in found & known:
-            yield from damage(fs_of(store, name), name)
+            yield from damage(fs_of(store, name), ledger.contents[name])
+        deep = ContentCheck(lambda: contextlib.nullcontext(store)).run()
+        yield from (f"check --deep: {finding}" for finding in deep.findings)
         store.reclaim()
         yield from (f"after reclaim: {finding}" for finding in store.check())
 
