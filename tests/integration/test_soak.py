@@ -3,15 +3,17 @@
 ``SNAPFS_SOAK_S`` says for how many seconds (default 1,200). Nothing may fail, and when
 all is removed nothing may be left: no descriptor, thread, mount, directory or memory.
 The figures before and after are printed, and so is how long Prepare took meanwhile, on
-snapfs and on containerd's own overlayfs under the same load.
+snapfs and by turns on containerd's own overlayfs. Then each of the two is loaded alone,
+in alternating blocks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
-import statistics
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ import pytest
 
 from snapfs.api import methods
 from snapfs.api import snapshots_pb2 as pb
+from snapfs.benchmarks.estimates import quantile, quantile_ratio
 from support.containerd import Containerd, Generation, require_generation
 from support.images import IMAGE, chain_ids, image_layers
 from support.sandbox import CommandError, Sandbox, wait_until
@@ -36,6 +39,9 @@ pytestmark = [
 THREADS = 24
 SECONDS = float(os.environ.get("SNAPFS_SOAK_S", "1200"))
 PROBE = "probe"
+OVERLAYFS = "overlayfs"
+PAUSE_S = 0.02  # between two calls of a probe, so that it is no load itself
+BLOCK_S = 30.0
 GROWN_BYTES = 32 << 20
 
 
@@ -130,14 +136,17 @@ class Load:
 
 
 class Probe:
-    """Prepare and Remove through containerd, one after the other, with a clock."""
+    """Prepare and Remove through containerd, one after the other, with a clock.
 
-    def __init__(self, containerd: Containerd) -> None:
+    On several snapshotters by turns, in random order: both see the same load.
+    """
+
+    def __init__(self, containerd: Containerd, *snapshotters: str) -> None:
         self._address = containerd.sandbox.home / "containerd.sock"
-        self._snapshotter = containerd.snapshotter
+        self._snapshotters = snapshotters
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.seconds: list[float] = []
+        self.blocks: dict[str, list[list[float]]] = {name: [] for name in snapshotters}
 
     def __enter__(self) -> Probe:
         self._thread.start()
@@ -149,38 +158,68 @@ class Probe:
 
     def _run(self) -> None:
         parent = chain_ids(image_layers())[-1]
+        chance = random.Random(1)
+        until = 0.0
         with RawClient(str(self._address)) as client:
-            turn = 0
-            while not self._stop.wait(0.02):
-                turn += 1
-                asked = pb.PrepareSnapshotRequest(
-                    snapshotter=self._snapshotter, key=f"probe-{turn}", parent=parent
-                )
-                begun = time.perf_counter()
-                client.call(methods.PREPARE, asked, PROBE)
-                self.seconds.append(time.perf_counter() - begun)
-                removal = pb.RemoveSnapshotRequest(
-                    snapshotter=self._snapshotter, key=asked.key
-                )
-                try:
-                    client.call(methods.REMOVE, removal, PROBE)
-                except grpc.RpcError as error:  # a collection may have been faster
-                    if error.code() is not grpc.StatusCode.NOT_FOUND:
-                        raise
+            for turn in itertools.count():
+                if self._stop.wait(PAUSE_S):
+                    return
+                if time.monotonic() > until:
+                    until = time.monotonic() + BLOCK_S
+                    for blocks in self.blocks.values():
+                        blocks.append([])
+                for name in chance.sample(self._snapshotters, len(self._snapshotters)):
+                    took = self._prepare(client, name, f"probe-{turn}", parent)
+                    self.blocks[name][-1].append(took)
 
-    def told(self) -> str:
-        cut = statistics.quantiles(self.seconds, n=100)
-        return (
-            f"Prepare through containerd on {self._snapshotter}, {len(self.seconds)}"
-            f" times: median {cut[49] * 1e3:.2f} ms, p99 {cut[98] * 1e3:.2f} ms"
+    def _prepare(
+        self, client: RawClient, snapshotter: str, key: str, parent: str
+    ) -> float:
+        namespace = f"{PROBE}-{snapshotter}"
+        asked = pb.PrepareSnapshotRequest(
+            snapshotter=snapshotter, key=key, parent=parent
         )
+        begun = time.perf_counter()
+        client.call(methods.PREPARE, asked, namespace)
+        took = time.perf_counter() - begun
+        removal = pb.RemoveSnapshotRequest(snapshotter=snapshotter, key=key)
+        try:
+            client.call(methods.REMOVE, removal, namespace)
+        except grpc.RpcError as error:  # a collection may have been faster
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+        return took
+
+
+def told(blocks: dict[str, list[list[float]]]) -> str:
+    """Say how long Prepare took on each snapshotter, and compare the first two."""
+    lines = []
+    for name, found in blocks.items():
+        ordered = sorted(value for block in found for value in block)
+        median, high = quantile(ordered, 0.5) * 1e3, quantile(ordered, 0.99) * 1e3
+        lines.append(
+            f"Prepare through containerd on {name}, {len(ordered)} times:"
+            f" median {median:.2f} ms, p99 {high:.2f} ms"
+        )
+    ours, theirs = list(blocks.values())[:2]
+    for fraction in (0.5, 0.99):
+        ratio, interval = quantile_ratio(
+            ours, theirs, fraction, "soak", are_paired=True
+        )
+        lines.append(
+            f"ratio of quantile {fraction:g}: {ratio:.2f}"
+            f" [{interval.low:.2f}, {interval.high:.2f}]"
+        )
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
 def populated(containerd: Containerd, archive: Path) -> Iterator[None]:
-    """Have the image in both namespaces that the load and the probe use."""
-    for namespace in ("default", PROBE):
-        containerd.import_image(archive, namespace=namespace)
+    """Have the image in all namespaces that the load and the probe use."""
+    ours = containerd.snapshotter
+    containerd.import_image(archive)
+    for containerd.snapshotter in (OVERLAYFS, ours):
+        containerd.import_image(archive, namespace=f"{PROBE}-{containerd.snapshotter}")
     yield
     namespaces = containerd.ctr("namespaces", "ls", "--quiet").split()
     containerd.remove_everything(*namespaces)
@@ -188,7 +227,7 @@ def populated(containerd: Containerd, archive: Path) -> Iterator[None]:
 
 def soaked(containerd: Containerd, archive: Path, seconds: float) -> tuple[Load, Probe]:
     load = Load(containerd, archive, seconds)
-    with Probe(containerd) as probe:
+    with Probe(containerd, containerd.snapshotter, OVERLAYFS) as probe:
         load.run()
     return load, probe
 
@@ -206,7 +245,7 @@ def test_nothing_fails_and_nothing_is_left(
     wait_until(snapfs.is_empty, "an empty store")
     after = figures(snapfs, sandbox)
     print(f"\n{load.rounds} rounds by {THREADS} threads in {SECONDS:g} s")
-    print(f"before: {before}\nafter:  {after}\n{probe.told()}")
+    print(f"before: {before}\nafter:  {after}\n{told(probe.blocks)}")
 
     assert warm.errors == load.errors == []
     assert load.rounds > THREADS
@@ -218,13 +257,23 @@ def test_nothing_fails_and_nothing_is_left(
     assert after.memory_bytes <= before.memory_bytes + GROWN_BYTES
 
 
-def test_the_same_load_on_overlayfs_for_comparison(
+def test_each_snapshotter_under_its_own_load(
     containerd: Containerd, archive: Path
 ) -> None:
-    containerd.snapshotter = "overlayfs"
+    blocks: dict[str, list[list[float]]] = {PROXY_NAME: [], OVERLAYFS: []}
+    rounds = dict.fromkeys(blocks, 0)
+    chance = random.Random(2)
     with populated(containerd, archive):
-        load, probe = soaked(containerd, archive, min(SECONDS, 120))
-    print(f"\n{load.rounds} rounds by {THREADS} threads\n{probe.told()}")
-
-    assert load.errors == []
-    assert containerd.snapshotter != PROXY_NAME
+        containerd.snapshotter = OVERLAYFS
+        containerd.import_image(archive)  # its containers run in the same namespace
+        for _ in range(max(2, int(min(SECONDS, 240) / BLOCK_S / 2))):
+            for name in chance.sample(list(blocks), 2):
+                containerd.snapshotter = name
+                load = Load(containerd, archive, BLOCK_S)
+                with Probe(containerd, name) as probe:
+                    load.run()
+                assert load.errors == []
+                blocks[name].append([t for block in probe.blocks[name] for t in block])
+                rounds[name] += load.rounds
+        containerd.snapshotter = PROXY_NAME
+    print(f"\n{rounds} rounds by {THREADS} threads\n{told(blocks)}")
