@@ -43,13 +43,13 @@ test-peers: ## side by side with programs from outside the repository
 conformance: setup ## containerd's own snapshotter suite; DRIVER=kernel|fuse
 	@scripts/conformance $(DRIVER)
 
-bench: setup ## the benchmark suite, quick profile
+bench: setup ## the benchmark suite, quick profile; 3 minutes
 	@$(BIN)/python -m benchmarks run --profile quick
 
 bench-lifecycle: setup ## every call on snapshots, against containerd's snapshotter; an hour
 	@$(BIN)/python -m benchmarks lifecycle --profile standard --json lifecycle.json
 
-bench-agreement: setup ## the suite against hyperfine and fio, on the same trees
+bench-agreement: setup ## the suite against hyperfine, fio and containerd's benchsuite
 	@$(BIN)/python -m benchmarks agreement
 
 gate: setup ## exact counts (system calls, syncs, bytes) and ratios of times against committed limits

@@ -14,12 +14,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from snapfs.benchmarks import peers
+from snapfs.benchmarks.benchsuite import BenchSuite
 from snapfs.benchmarks.instance import Instance
 from snapfs.benchmarks.peers import Fio, Hyperfine, Peer
 from snapfs.benchmarks.placement import Pinning, Placement
+from snapfs.benchmarks.profiles import cell_words
 from snapfs.benchmarks.protocols import Cell, Profile, Scenario
 from snapfs.benchmarks.scenarios.command_time import CommandTime
+from snapfs.benchmarks.scenarios.layer_chain import PHASES, LayerChain
 from snapfs.benchmarks.scenarios.sequential_throughput import SequentialThroughput
 from snapfs.benchmarks.selection import Factories
 from snapfs.benchmarks.verdicts import Effect, judge, log_ratios, noise_floor
@@ -28,23 +30,42 @@ from snapfs.errors import UnavailableError
 
 # What the trees are: the floor, and what the ratios of most readers are about.
 TARGETS: Final = ("plain-directory", "kernel-overlayfs")
+SNAPSHOTTERS: Final = ("containerd-overlayfs", "snapfs")
 
 DEFAULT_BLOCKS: Final = 12
-
-# Of each instrument in each block. Between ours, other programs ran: what is not
-# measured first warms up memory and CPU caches, as fio's ramp does.
-_RUNS: Final = 3
-_WARMUPS: Final = 3
 
 OURS: Final = "ours"
 _PEER: Final = "peer"
 _CONTROL: Final = "peer#2"
 _INSTRUMENTS: Final = (OURS, _PEER, _CONTROL)
 
-# A pair of a scenario and the instrument that measures the same.
-_PAIRS: Final[tuple[tuple[Scenario, Peer], ...]] = (
-    (CommandTime(), Hyperfine()),
-    (SequentialThroughput(), Fio()),
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pair:
+    """A scenario and the instrument that measures the same.
+
+    Attributes:
+        targets: Two: whose ratio both instruments are asked for.
+        cells: Any of these words is in a cell, or it is left out.
+        runs, warmups: Of each instrument in each block. Between ours, other programs
+            ran: what is not measured first warms up memory and CPU caches, as fio's
+            ramp does.
+    """
+
+    scenario: Scenario
+    peer: Peer
+    targets: tuple[str, str] = TARGETS
+    cells: tuple[str, ...] = ("warm",)
+    runs: int = 3
+    warmups: int = 3
+
+
+_PHASES: Final = tuple(f"phase={phase}" for phase in PHASES)
+_PAIRS: Final[tuple[Pair, ...]] = (
+    Pair(CommandTime(), Hyperfine()),
+    Pair(SequentialThroughput(), Fio()),
+    # A chain is sixteen layers: long enough to need no more.
+    Pair(LayerChain(), BenchSuite(), SNAPSHOTTERS, _PHASES, runs=1, warmups=0),
 )
 
 
@@ -72,11 +93,13 @@ class RatioAgreement:
     """The ratio of the two trees at one cell, by each instrument.
 
     Attributes:
-        ours, theirs: The second tree against the first, as each instrument sees it.
+        ours, theirs: ``target`` against ``reference``, as each instrument sees it.
     """
 
     scenario: str
     cell: str
+    target: str
+    reference: str
     ours: Effect
     theirs: Effect
 
@@ -128,22 +151,25 @@ def compare_instruments(
         UnavailableError: No peer is installed, a target is unavailable, or a peer
             failed.
     """
-    missing = [reason for _, peer in _PAIRS if (reason := peers.unavailable(peer))]
-    pairs = [pair for pair in _PAIRS if not peers.unavailable(pair[1])]
+    reasons = {pair: pair.peer.unavailable() for pair in _PAIRS}
+    missing = [reason for reason in reasons.values() if reason]
+    pairs = [pair for pair, reason in reasons.items() if not reason]
     if not pairs:
         raise UnavailableError("; ".join(missing))
     pinning = Pinning(Placement.ONE_CPU)
     with pinning.restored(), contextlib.ExitStack() as cleanup:
         subjects = []
-        for scenario, peer in pairs:
-            for cell, target in _cells(scenario):
+        for pair in pairs:
+            for cell, target in _cells(pair):
                 made = targets[target]()
                 if reason := made.unavailable():
                     raise UnavailableError(f"{target}: {reason}")
-                instance = Instance(target, made, scenario, cell, pinning)
+                instance = Instance(target, made, pair.scenario, cell, pinning)
                 cleanup.callback(instance.close)
                 instance.open(workspaces, seed)
-                subjects.append(_Subject(scenario, cell, target, peer, instance))
+                subjects.append(
+                    _Subject(pair.scenario, cell, target, pair.peer, instance)
+                )
         times = _measure(subjects, blocks, seed, listener)
     return Agreements(
         [_agreement(subject, times, seed) for subject in subjects],
@@ -155,12 +181,13 @@ def compare_instruments(
     )
 
 
-def _cells(scenario: Scenario) -> Sequence[tuple[Cell, str]]:
-    """Return two cells of the scenario, each with both targets."""
+def _cells(pair: Pair) -> Sequence[tuple[Cell, str]]:
+    """Return the cells of the pair, each with both targets."""
     return [
-        (dataclasses.replace(cell, runs=_RUNS, warmups=_WARMUPS), target)
-        for cell in scenario.cells(Profile.STANDARD)
-        for target in TARGETS
+        (dataclasses.replace(cell, runs=pair.runs, warmups=pair.warmups), target)
+        for cell in pair.scenario.cells(Profile.FULL)
+        if cell_words(cell) & set(pair.cells)
+        for target in pair.targets
     ]
 
 
@@ -193,7 +220,7 @@ def _agreement(subject: _Subject, times: _Times, seed: int) -> Agreement:
         scenario=subject.scenario.name,
         cell=subject.cell.label,
         target=subject.target,
-        peer=peers.version(subject.peer),
+        peer=subject.peer.version(),
         ours=statistics.median(ours),
         theirs=statistics.median(theirs),
         effect=judge(log_ratios(ours, theirs), floor, f"{seed}/{subject.key}"),
@@ -211,5 +238,10 @@ def _ratio_agreement(
         return judge(ratios, floor, f"{seed}/{second.key}/{instrument}")
 
     return RatioAgreement(
-        second.scenario.name, second.cell.label, effect(OURS), effect(_PEER)
+        scenario=second.scenario.name,
+        cell=second.cell.label,
+        target=second.target,
+        reference=first.target,
+        ours=effect(OURS),
+        theirs=effect(_PEER),
     )

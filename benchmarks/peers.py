@@ -1,5 +1,7 @@
 """Other instruments: hyperfine for whole commands, fio for throughput.
 
+containerd's own benchmark of snapshotters is in ``benchsuite.py``.
+
 Each measures what a trial of ours measures, on the same tree, by its own means.
 """
 
@@ -32,6 +34,14 @@ class Peer(Protocol):
         """The name of its program."""
         ...
 
+    def unavailable(self) -> str:
+        """Say why it cannot be asked here; "" if it can."""
+        ...
+
+    def version(self) -> str:
+        """Return what it says of itself."""
+        ...
+
     def measure(self, trial: Trial, cell: Cell) -> list[float]:
         """Return times of one operation, in seconds, of ``cell.runs`` runs in all.
 
@@ -41,17 +51,21 @@ class Peer(Protocol):
         ...
 
 
-def unavailable(peer: Peer) -> str:
-    """Say why ``peer`` cannot be asked here; "" if it can."""
-    return "" if shutil.which(peer.name) else f"{peer.name} is not installed"
+class Program:
+    """A peer that is a program on the search path."""
+
+    name = ""
+
+    def unavailable(self) -> str:
+        """See :meth:`Peer.unavailable`."""
+        return "" if shutil.which(self.name) else f"{self.name} is not installed"
+
+    def version(self) -> str:
+        """See :meth:`Peer.version`."""
+        return programs.run(self.name, "--version").strip()
 
 
-def version(peer: Peer) -> str:
-    """Return what the program says of itself."""
-    return programs.run(peer.name, "--version").strip()
-
-
-class Hyperfine:
+class Hyperfine(Program):
     """hyperfine(1) without a shell, in the environment that our commands have."""
 
     name = "hyperfine"
@@ -77,7 +91,7 @@ class Hyperfine:
 _RAMP_MS: Final = 200
 
 
-class Fio:
+class Fio(Program):
     """fio(1) with synchronous reads and writes, one block at a time.
 
     A time is the mean of the blocks' latencies: the time of the whole job is known in

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from snapfs.benchmarks.emptying import remove_all
 from snapfs.benchmarks.protocols import (
     InvalidResultError,
     SnapshotterTarget,
@@ -50,18 +51,8 @@ def _session(target: SnapshotterTarget) -> Iterator[Snapshotter]:
     try:
         yield client
     finally:
-        _remove_all(client)
+        remove_all(client)
         client.close()
-
-
-def _remove_all(client: Snapshotter) -> None:
-    left = {info.name: info.parent for info in client.walk()}
-    while left:
-        leaves = left.keys() - set(left.values())
-        _require(bool(leaves), "the parents of snapshots form a circle")
-        for name in leaves:
-            client.remove(name)
-            del left[name]
 
 
 @contextlib.contextmanager

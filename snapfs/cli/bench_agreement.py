@@ -36,7 +36,8 @@ def agreement(session: Session, blocks: int, seed: int, directory: Path) -> None
     """Measure the same trees with this instrument and with others, interleaved.
 
     Two commands are timed by hyperfine, too, and the throughput of reads and writes
-    by fio. Both are Debian packages. Root is needed, to mount.
+    by fio; both are Debian packages. Layers are made by containerd's own benchsuite,
+    built from its Go module. Root is needed, to mount.
     """
     import tempfile
 
@@ -86,6 +87,7 @@ def _print(found: Agreements, printer: Printer) -> None:
     both = [
         (
             f"{each.scenario} {each.cell}",
+            f"{each.target} / {each.reference}",
             *(
                 f"{effect.ratio:.3f} ({effect.low:.3f} … {effect.high:.3f})"
                 for effect in (each.ours, each.theirs)
@@ -93,7 +95,8 @@ def _print(found: Agreements, printer: Printer) -> None:
         )
         for each in found.ratios
     ]
-    title = "KERNEL-OVERLAYFS / PLAIN-DIRECTORY"
-    printer.table((title, ">OURS [95 %]", ">PEER'S [95 %]"), both, indent=0)
+    printer.table(
+        ("MEASURED", "RATIO OF", ">OURS [95 %]", ">PEER'S [95 %]"), both, indent=0
+    )
     for reason in found.unavailable:
         printer.line(f"not compared: {reason}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from snapfs.benchmarks import agreement, peers
-from snapfs.benchmarks.agreement import TARGETS, compare_instruments
+from snapfs.benchmarks import agreement
+from snapfs.benchmarks.agreement import TARGETS, Pair, compare_instruments
 from snapfs.benchmarks.backing import Backing, best_available
+from snapfs.benchmarks.benchsuite import BenchSuite
 from snapfs.benchmarks.peers import Fio, Hyperfine, Peer
 from snapfs.benchmarks.protocols import Cell, TreeTarget, Trial, Workspace
 from snapfs.benchmarks.scenarios.command_time import CommandTime
@@ -42,7 +42,7 @@ def tree(tmp_path: Path) -> TreeTarget:
 
 
 def need(peer: Peer) -> None:
-    if reason := peers.unavailable(peer):
+    if reason := peer.unavailable():
         pytest.skip(reason)
 
 
@@ -94,7 +94,13 @@ class Echo:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def measure(self, trial: Trial, cell: Cell) -> Sequence[float]:
+    def unavailable(self) -> str:
+        return ""
+
+    def version(self) -> str:
+        return "echo 1"
+
+    def measure(self, trial: Trial, cell: Cell) -> list[float]:
         return [self._seconds] * cell.runs
 
 
@@ -106,7 +112,7 @@ def test_a_peer_that_sees_something_else_is_told_apart(
             return [COMMAND]
 
     plain = dict.fromkeys(TARGETS, PlainDirectory)
-    monkeypatch.setattr(agreement, "_PAIRS", ((Small(), Echo(1e-9)),))
+    monkeypatch.setattr(agreement, "_PAIRS", (Pair(Small(), Echo(1e-9)),))
     with open_workspaces(Backing.DIRECTORY, tmp_path) as workspaces:
         found = compare_instruments(plain, workspaces, blocks=6)
 
@@ -131,14 +137,15 @@ def test_without_any_peer_nothing_is_compared(
 @pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.root
-def test_the_instrument_agrees_with_hyperfine_and_fio(tmp_path: Path) -> None:
-    need(Hyperfine())
-    need(Fio())
+def test_the_instrument_agrees_with_its_peers(tmp_path: Path) -> None:
+    peers = (Hyperfine(), Fio(), BenchSuite())
+    for peer in peers:
+        need(peer)
 
     with open_workspaces(best_available(), tmp_path) as workspaces:
         found = compare_instruments(ALL_TARGETS, workspaces, blocks=9)
 
-    assert len(found.times) == 8
+    assert len(found.times) == 14
     for each in found.times:
         name = f"{each.scenario} {each.cell} {each.target}: {each.effect}"
         print(name)

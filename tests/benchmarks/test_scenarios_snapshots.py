@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from snapfs.benchmarks.benchsuite import BenchSuite
 from snapfs.benchmarks.protocols import (
     Cell,
     InvalidResultError,
@@ -25,6 +26,7 @@ from snapfs.benchmarks.scenarios.container_start_latency import (
     ContainerStartLatency,
     container_cell,
 )
+from snapfs.benchmarks.scenarios.layer_chain import LAYERS, LayerChain
 from snapfs.benchmarks.scenarios.load_client import GoClient, LoadClient
 from snapfs.benchmarks.scenarios.population import (
     LISTED_FILTER,
@@ -258,6 +260,38 @@ def test_a_collection_clears_the_store(
 
     run_trial(CollectionPass(), target, cell, workspace)
 
+    assert not target.leftovers()
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_a_chain_of_layers_is_made_checked_and_removed(
+    target: SnapshotService, workspace: Workspace
+) -> None:
+    cell = LayerChain().cells(Profile.FULL)[0]
+
+    outcomes = run_trial(LayerChain(), target, cell, workspace)
+
+    assert [len(outcome.durations_ns) for outcome in outcomes] == [LAYERS, LAYERS]
+    assert not target.leftovers()
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_containerds_own_benchmark_makes_the_same_chain(
+    target: SnapshotService, workspace: Workspace
+) -> None:
+    peer = BenchSuite()
+    if reason := peer.unavailable():
+        pytest.skip(reason)
+    cells = LayerChain().cells(Profile.FULL)
+    trial = LayerChain().open(target, cells[0], workspace, seed=1)
+    try:
+        whole, *phases = [peer.measure(trial, cell)[0] for cell in cells]
+    finally:
+        trial.close()
+
+    assert min(whole, *phases) > 0
     assert not target.leftovers()
 
 
