@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,11 @@ class Schedule:
         looks: Numbers of blocks after which the intervals are looked at; measuring
             ends at the first look at which all are narrow, or at the last. Fixed
             looks bound what optional stopping can do.
-        budget_s: No further look begins after so many seconds.
+        budget_s: Blocks for a further look are not begun if, at the pace so far,
+            the comparison with all its preparations would take longer. The blocks
+            of the first look are always made.
+        whole_s: What a whole run should take. Its comparisons share what is left of
+            it: where there is time, there are more blocks.
         counted_runs: Runs of each instance that are counted exactly, apart from the
             timed ones.
         counted_calls: Whose system calls are counted. Starting and ending perf for
@@ -47,6 +52,7 @@ class Schedule:
     budget_s: float
     counted_runs: int = COUNTED_RUNS
     counted_calls: tuple[str, ...] = ROLES
+    whole_s: float = math.inf
 
 
 class Listener(Protocol):
@@ -122,24 +128,29 @@ class ComparisonRun:
         Raises:
             FailedPreconditionError: The baseline failed: nothing can be compared.
         """
+        begin = time.monotonic()
         with self._pinning.restored(), contextlib.ExitStack() as cleanup:
             for name, instance in list(self._instances.items()):
                 cleanup.callback(self._close, instance)
                 with self._rejecting(name):
                     instance.open(self._workspaces, self._plan.seed)
-            self._measure()
+            self._measure(begin)
             counted = self._count()
         return self._result(counted)
 
-    def _measure(self) -> None:
-        begin = time.monotonic()
+    def _measure(self, begin: float) -> None:
+        """Make blocks; ``begin`` is when the comparison began."""
+        schedule = self._plan.schedule
+        first_block = time.monotonic()
         done = 0
-        for look in self._plan.schedule.looks:
+        for look in schedule.looks:
+            now = time.monotonic()
+            pace = (now - first_block) / done if done else 0.0
+            is_late = now - begin + pace * (look - done) > schedule.budget_s
+            if done and (is_late or self._is_settled()):
+                return
             while done < look:
                 done += self._block(done)
-            is_late = time.monotonic() - begin > self._plan.schedule.budget_s
-            if is_late or self._is_settled():
-                return
 
     def _block(self, number: int) -> int:
         """Measure one block; return how many blocks that makes: 0 if it was bad."""

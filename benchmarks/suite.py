@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from snapfs.benchmarks.instance import Clock
 from snapfs.benchmarks.leftovers import sweep
 from snapfs.benchmarks.machine import describe_machine, revision
 from snapfs.benchmarks.placement import Placement
+from snapfs.benchmarks.profiles import asks
 from snapfs.benchmarks.progress import Progress, SilentProgress
 from snapfs.benchmarks.protocols import Profile, Scenario
 from snapfs.benchmarks.results import (
@@ -45,6 +47,7 @@ from snapfs.benchmarks.resuming import measured, require_same
 from snapfs.benchmarks.selection import (
     Factories,
     Unit,
+    breadth_first,
     plan_units,
     select,
     select_cells,
@@ -59,7 +62,13 @@ _log = logging.getLogger(__name__)
 
 SCHEDULES: Final[Mapping[Profile, Schedule]] = {
     Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1, counted_calls=()),
-    Profile.STANDARD: Schedule(looks=(9, 12, 15), budget_s=10, counted_runs=1),
+    Profile.STANDARD: Schedule(
+        looks=(6, 9, 12, 15),
+        budget_s=60,
+        counted_runs=1,
+        counted_calls=(),
+        whole_s=20 * 60,
+    ),
     Profile.FULL: Schedule(looks=(12, 15, 20), budget_s=300),
 }
 
@@ -124,6 +133,8 @@ class Suite:
         chosen = select(scenarios, request.only, "scenario")
         self._scenarios = [scenarios[name] for name in chosen]
         names = select(targets, request.targets, "target")
+        if not request.targets:
+            names = [name for name in names if asks(request.profile, name)]
         names = with_baselines(names, self._scenarios, targets.keys())
         self._factories = {name: targets[name] for name in names}
         self._questioned = {name: make() for name, make in self._factories.items()}
@@ -131,7 +142,9 @@ class Suite:
             name: target.unavailable() for name, target in self._questioned.items()
         }
         self._semantics: dict[str, tuple[ClaimResult, ...]] = {}
-        self._left_out: dict[str, str] = {}
+        reason = f"the {request.profile} profile asks it only by its name"
+        unasked = () if request.targets else targets.keys() - names
+        self._left_out = dict.fromkeys(sorted(unasked), reason)
         self._waiting: dict[str, str] = {}
 
     def run(self) -> Results:
@@ -156,15 +169,15 @@ class Suite:
         with only_one(self._request.lock):
             for directory in {self._request.directory, TEMPORARY}:
                 sweep(directory)
-            comparisons = []
-            for comparison in self._comparisons():
-                comparisons.append(comparison)
-                self._keep(self._so_far(begun, comparisons))
-        if not comparisons:
+            made: dict[int, Comparison] = {}
+            for place, comparison in self._comparisons():
+                made[place] = comparison
+                self._keep(self._so_far(begun, made))
+        if not made:
             raise FailedPreconditionError(
                 "nothing was compared: no scenario has two targets that work here"
             )
-        return self._so_far(begun, comparisons)
+        return self._so_far(begun, made)
 
     def _results(self, started: str) -> Results:
         """Return results without any comparison."""
@@ -186,12 +199,14 @@ class Suite:
             comparisons=(),
         )
 
-    def _so_far(self, begun: Results, comparisons: Sequence[Comparison]) -> Results:
+    def _so_far(self, begun: Results, made: Mapping[int, Comparison]) -> Results:
+        """Return what there is, in the order of the plan."""
+        comparisons = tuple(made[place] for place in sorted(made))
         return dataclasses.replace(
             begun,
             finished=_utc_now(),
             targets={name: self._record(name) for name in self._asked(comparisons)},
-            comparisons=tuple(comparisons),
+            comparisons=comparisons,
             left_out={**self._left_out, **self._waiting},
         )
 
@@ -226,8 +241,8 @@ class Suite:
         _log.warning("%s is left out: %s", unit.name, reason)
         self._left_out[unit.name] = reason
 
-    def compare(self, unit: Unit) -> Comparison:
-        """Make one comparison.
+    def compare(self, unit: Unit, budget_s: float = math.inf) -> Comparison:
+        """Make one comparison; it has ``budget_s``, or less if its schedule says so.
 
         Raises:
             FailedPreconditionError: No baseline works, or it failed underway.
@@ -235,27 +250,32 @@ class Suite:
             ResourceExhaustedError: It does not fit.
         """
         with self._open_workspaces() as workspaces:
-            plan = self._plan(unit, workspaces)
+            plan = self._plan(unit, workspaces, budget_s)
             return ComparisonRun(plan, workspaces, self._progress, self._clock).run()
 
-    def _comparisons(self) -> Iterator[Comparison]:
-        """Yield the comparisons in order, those that an earlier run made as well."""
+    def _comparisons(self) -> Iterator[tuple[int, Comparison]]:
+        """Yield comparisons with their places in the plan; what is known comes first.
+
+        The others are made breadth first, and share what is left of the run's time.
+        """
         units = self.units()
-        known = [measured(self._earlier, unit) for unit in units]
-        waiting = [unit for unit, found in zip(units, known, strict=True) if not found]
-        self._waiting = {unit.name: _ENDED for unit in waiting}
-        self._progress.begin([unit.weight_s(self._schedule) for unit in waiting])
-        index = 0
+        known = {
+            place: measured(self._earlier, each) for place, each in enumerate(units)
+        }
+        waiting = [place for place in breadth_first(units) if known[place] is None]
+        yield from ((place, each) for place, each in known.items() if each)
+        self._waiting = {units[place].name: _ENDED for place in waiting}
+        weights = [units[place].weight_s(self._schedule) for place in waiting]
+        self._progress.begin(weights)
+        end = time.monotonic() + self._schedule.whole_s
         try:
-            for unit, found in zip(units, known, strict=True):
-                if found is not None:
-                    yield found
-                    continue
+            for index, place in enumerate(waiting):
+                unit = units[place]
                 self._progress.comparison(index, unit.name, self._schedule.looks[-1])
-                index += 1
                 del self._waiting[unit.name]
+                share = weights[index] / sum(weights[index:])
                 try:
-                    yield self.compare(unit)
+                    yield place, self.compare(unit, (end - time.monotonic()) * share)
                 except FailedPreconditionError as error:
                     self._leave_out(unit, str(error))
         finally:
@@ -265,7 +285,7 @@ class Suite:
         request = self._request
         return open_workspaces(request.backing, request.directory, request.image_bytes)
 
-    def _plan(self, unit: Unit, workspaces: Workspaces) -> Plan:
+    def _plan(self, unit: Unit, workspaces: Workspaces, budget_s: float) -> Plan:
         rejected = {}
         for name in unit.targets:
             if reason := self._problem(name, workspaces):
@@ -279,7 +299,9 @@ class Suite:
             targets={name: self._factories[name]() for name in fit},
             reference=reference,
             control=self._factories[reference](),
-            schedule=self._schedule,
+            schedule=dataclasses.replace(
+                self._schedule, budget_s=min(budget_s, self._schedule.budget_s)
+            ),
             redo=self._request.redo,
             seed=self._request.seed,
             rejected=rejected,

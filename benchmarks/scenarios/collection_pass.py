@@ -29,7 +29,7 @@ from snapfs.benchmarks.targets.snapshot_service import SnapshotService
 
 _COUNTS: Final = {
     Profile.QUICK: (100,),
-    Profile.STANDARD: (1000,),
+    Profile.STANDARD: (100, 1000),
     Profile.FULL: (1000, 10_000),
 }
 _FILES: Final = 4  # of each snapshot: what frees the space has something to do

@@ -33,7 +33,7 @@ _STEP_BYTES: Final = _MIB
 
 _SIZES: Final = {
     Profile.QUICK: 32 * _MIB,
-    Profile.STANDARD: 256 * _MIB,
+    Profile.STANDARD: 64 * _MIB,
     Profile.FULL: 1024 * _MIB,
 }
 # Random accesses need no large file: enough blocks that few are met twice.

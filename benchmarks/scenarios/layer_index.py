@@ -32,7 +32,7 @@ _CACHED: Final = "cached"
 # Files, mebibytes.
 _ASKED: Final = {
     Profile.QUICK: (2_000, 32),
-    Profile.STANDARD: (100_000, 1024),
+    Profile.STANDARD: (10_000, 100),
     Profile.FULL: (100_000, 1024),
 }
 _BYTES_A_SECOND: Final = 300 * _MIB

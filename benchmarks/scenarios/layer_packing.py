@@ -30,7 +30,7 @@ _FASTEST: Final = "fastest"
 # Files of the tree, mebibytes.
 _ASKED: Final = {
     Profile.QUICK: ((2_000, 32),),
-    Profile.STANDARD: ((20_000, 320),),
+    Profile.STANDARD: ((2_000, 32),),
     Profile.FULL: ((20_000, 320), (60_000, 968)),
 }
 _BYTES_A_SECOND: Final = 40 * _MIB

@@ -42,7 +42,7 @@ _STATES: Final = {
     Profile.FULL: (CacheState.WARM, CacheState.FRESH_UPPER, CacheState.COLD),
 }
 # Presenting a tree anew unmounts the last one, which syncs its filesystem.
-_RUNS: Final = {CacheState.WARM: 5, CacheState.FRESH_UPPER: 2, CacheState.COLD: 1}
+_RUNS: Final = {CacheState.WARM: 5, CacheState.FRESH_UPPER: 1, CacheState.COLD: 1}
 _NAMES: Final = 1000
 _STAT: Final = "stat"
 _ABSENT: Final = "absent"

@@ -25,7 +25,7 @@ _DEPTHS: Final = {
     Profile.STANDARD: (1, 8, 32, 128, 500),
     Profile.FULL: (1, 2, 8, 32, 128, 256, 500),
 }
-_RUNS: Final = {Profile.QUICK: 5, Profile.STANDARD: 10, Profile.FULL: 20}
+_RUNS: Final = {Profile.QUICK: 3, Profile.STANDARD: 3, Profile.FULL: 20}
 
 _MOUNT: Final = "mount"
 _UNMOUNT: Final = "unmount"

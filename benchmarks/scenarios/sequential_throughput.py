@@ -27,7 +27,7 @@ _TREE: Final = "throughput"
 _READ: Final = "read"
 _WRITE: Final = "write"
 
-_BLOCKS: Final = {Profile.QUICK: 64, Profile.STANDARD: 256, Profile.FULL: 256}
+_BLOCKS: Final = {Profile.QUICK: 64, Profile.STANDARD: 64, Profile.FULL: 256}
 _STATES: Final = {
     Profile.QUICK: (CacheState.WARM,),
     Profile.STANDARD: (CacheState.WARM,),

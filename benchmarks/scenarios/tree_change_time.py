@@ -33,7 +33,7 @@ from snapfs.benchmarks.scenarios.presented import (
 )
 from snapfs.benchmarks.scenarios.spawned import find_program, spawn
 
-_FILES: Final = {Profile.QUICK: 500, Profile.STANDARD: 5000, Profile.FULL: 60000}
+_FILES: Final = {Profile.QUICK: 500, Profile.STANDARD: 500, Profile.FULL: 60000}
 _DEPTH: Final = 2
 
 

@@ -22,7 +22,7 @@ from snapfs.benchmarks.scenarios.presented import TreeScenario
 
 _FILES: Final = {
     Profile.QUICK: (1000,),
-    Profile.STANDARD: (100, 1000, 10_000),
+    Profile.STANDARD: (100, 1000, 4000),
     Profile.FULL: (100, 1000, 10_000, 100_000),
 }
 _DEPTH: Final = 4

@@ -30,7 +30,7 @@ _DEPTHS: Final = {
     Profile.STANDARD: (1, 8, 64),
     Profile.FULL: (1, 8, 64),
 }
-_FILES: Final = {Profile.QUICK: 1000, Profile.STANDARD: 5000, Profile.FULL: 50000}
+_FILES: Final = {Profile.QUICK: 1000, Profile.STANDARD: 2000, Profile.FULL: 50000}
 _STATES: Final = {
     Profile.QUICK: (CacheState.WARM, CacheState.FRESH_UPPER),
     Profile.STANDARD: (CacheState.WARM, CacheState.FRESH_UPPER),

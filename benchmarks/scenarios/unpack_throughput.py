@@ -20,14 +20,14 @@ from snapfs.benchmarks.semantics.unpacker import check_contents
 
 _MIB: Final = 1 << 20
 
-# Files, mebibytes, layers, and how these are compressed. The first of STANDARD is the
-# size of many a language's base image.
+# Files, mebibytes, layers, and how these are compressed. The first of FULL is the size
+# of many a language's base image.
 _ASKED: Final = {
     Profile.QUICK: ((2_000, 32, 1, GZIP),),
     Profile.STANDARD: (
-        (60_000, 968, 1, GZIP),
-        (20_000, 320, 8, GZIP),
-        (20_000, 320, 1, ZSTD),
+        (2_000, 32, 1, GZIP),
+        (4_000, 64, 8, GZIP),
+        (4_000, 64, 1, ZSTD),
     ),
     Profile.FULL: (
         (60_000, 968, 1, GZIP),

@@ -31,7 +31,7 @@ from snapfs.benchmarks.scenarios.presented import (
 )
 from snapfs.benchmarks.scenarios.spawned import find_program, spawn
 
-_FILES: Final = {Profile.QUICK: 200, Profile.STANDARD: 2000, Profile.FULL: 10000}
+_FILES: Final = {Profile.QUICK: 200, Profile.STANDARD: 200, Profile.FULL: 10000}
 
 _WHEEL: Final = "bench-1.0-py3-none-any.whl"
 _INFO: Final = "bench-1.0.dist-info"

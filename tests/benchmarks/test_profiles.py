@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from snapfs.benchmarks import profiles
-from snapfs.benchmarks.profiles import cell_words, cells_of
+from snapfs.benchmarks.profiles import asks, cell_words, cells_of
 from snapfs.benchmarks.protocols import Profile
 from snapfs.benchmarks.scenarios import SCENARIOS
 from snapfs.benchmarks.scenarios.mount_latency import MountLatency
 from snapfs.benchmarks.scenarios.narrowed import Narrowed
-from snapfs.benchmarks.selection import plan_units
+from snapfs.benchmarks.selection import breadth_first, plan_units
+from snapfs.benchmarks.targets import TARGETS
 
 CHOICES = [
     pytest.param(profile, scenario, words, id=f"{profile}-{scenario}-{words}")
@@ -43,6 +44,31 @@ def test_a_profile_asks_no_cell_that_its_scenario_does_not_have(
         assert bool(chosen) is bool(every)
 
 
+@pytest.mark.parametrize("profile", Profile)
+def test_a_profile_asks_the_baseline_of_every_scenario(profile: Profile) -> None:
+    for scenario in SCENARIOS.values():
+        assert asks(profile, scenario.baselines[0])
+
+
+def test_targets_that_a_profile_asks_by_name_only_exist() -> None:
+    for names in profiles._NOT_ASKED.values():
+        assert names <= TARGETS.keys()
+
+
+def test_the_standard_profile_draws_curves() -> None:
+    curves = {
+        "copy_up_latency": "size_bytes",
+        "lookup_latency": "depth",
+        "mount_latency": "depth",
+        "tree_preparation": "files",
+        "layer_writing": "files",
+    }
+    for scenario, parameter in curves.items():
+        cells = cells_of(SCENARIOS[scenario], Profile.STANDARD)
+
+        assert len({cell.parameters[parameter] for cell in cells}) > 2, scenario
+
+
 def test_profiles_grow() -> None:
     asked = [
         sum(len(cells_of(scenario, profile)) for scenario in SCENARIOS.values())
@@ -50,7 +76,7 @@ def test_profiles_grow() -> None:
     ]
 
     assert asked == sorted(asked)
-    assert asked[0] <= 45  # minutes, not hours
+    assert asked[0] <= 30  # minutes, not hours
     assert asked[1] <= 100
 
 
@@ -68,3 +94,13 @@ def test_a_scenario_with_cells_of_its_own_is_not_narrowed_again() -> None:
     narrowed = Narrowed(MountLatency(), [cell], ())
 
     assert [unit.cell for unit in plan_units([narrowed], {}, Profile.QUICK)] == [cell]
+
+
+def test_something_of_every_question_is_measured_first() -> None:
+    units = plan_units([*SCENARIOS.values()], {}, Profile.STANDARD)
+
+    order = [units[place].scenario.name for place in breadth_first(units)]
+
+    asked = {unit.scenario.name for unit in units}
+    assert set(order[: len(asked)]) == asked
+    assert len(order) == len(units)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from snapfs.benchmarks import caches, conditions
 from snapfs.benchmarks.conditions import RedoRule
 from snapfs.benchmarks.protocols import Cell, Outcome, Profile, Target
 from snapfs.benchmarks.results import Comparison
-from snapfs.benchmarks.suite import Suite
+from snapfs.benchmarks.suite import SCHEDULES, Suite
 from snapfs.benchmarks.verdicts import Verdict
 from snapfs.errors import FailedPreconditionError, InvalidArgumentError
 from support.benchmarking import (
@@ -268,7 +270,27 @@ def test_measuring_ends_when_all_intervals_are_narrow(tmp_path: Path) -> None:
         measure(tmp_path, [Copy("base")], still, clock, profile=Profile.STANDARD)
     )
 
-    assert len(comparison.blocks) == 9
+    assert len(comparison.blocks) == 6
+
+
+def test_comparisons_share_the_time_that_a_whole_run_should_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock()
+    chance = random.Random(1)
+    uneven = Question(work=lambda target: clock.advance(chance.uniform(1e-3, 9e-3)))
+    schedule = dataclasses.replace(SCHEDULES[Profile.STANDARD], whole_s=0)
+
+    long = only(
+        measure(tmp_path, [Copy("base")], uneven, clock, profile=Profile.STANDARD)
+    )
+    monkeypatch.setitem(SCHEDULES, Profile.STANDARD, schedule)
+    short = only(
+        measure(tmp_path, [Copy("base")], uneven, clock, profile=Profile.STANDARD)
+    )
+
+    assert len(long.blocks) == SCHEDULES[Profile.STANDARD].looks[-1]
+    assert len(short.blocks) == SCHEDULES[Profile.STANDARD].looks[0]
 
 
 def test_cold_cells_drop_caches_before_each_run(
