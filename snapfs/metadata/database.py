@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
@@ -122,9 +123,19 @@ def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
         return ResourceExhaustedError(f"no space left for {path}; free some space")
     if code in _FORBIDDEN:
         return PermissionDeniedError(f"{path} cannot be written: {error}")
+    if code == sqlite3.SQLITE_CANTOPEN and _has_no_inodes(path):
+        return ResourceExhaustedError(f"no inode left for {path}; remove some files")
     if code == sqlite3.SQLITE_CANTOPEN:
         return DataLossError(f"{path} cannot be opened: {error}")
     return UnavailableError(f"{path} cannot be used: {error}")
+
+
+def _has_no_inodes(path: str) -> bool:
+    """Whether no file can be made beside ``path``, such as the log of a database."""
+    with contextlib.suppress(OSError):
+        space = os.statvfs(os.path.dirname(path))
+        return space.f_files > 0 and space.f_favail == 0  # 0 of 0: as many as one likes
+    return False
 
 
 def _quoted(path: str) -> str:

@@ -2,7 +2,8 @@
 
 A removal writes a few pages before it frees anything. On a disk that is full to the
 last block containerd's garbage collection could then never free one. So a store
-holds a file that is worth nothing but its blocks.
+holds a file that is worth nothing but its blocks, and its inode: opening the database
+makes a file, too.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ class Ballast:
                 os.close(descriptor)
 
     def drop(self) -> bool:
-        """Give the space up; return whether there was any."""
-        try:
+        """Give space and inode up; return whether there was any."""
+        dropped = False
+        with contextlib.suppress(OSError):  # it was dropped before, most likely
             size = os.stat(self._path).st_size
             os.truncate(self._path, 0)  # needs no new block, unlike unlink(2) on some
-        except OSError:
-            return False
-        return size > 0
+            dropped = size > 0
+            os.unlink(self._path)
+            dropped = True
+        return dropped

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from snapfs import open_store
 from snapfs.errors import ResourceExhaustedError
 from snapfs.manager import SnapshotManager
 from snapfs.model import Durability, Info
@@ -152,6 +155,86 @@ def test_a_store_that_cannot_be_made_on_a_full_disk_is_made_later(disk: Path) ->
 
     with opened_store(root) as store:
         populate(store)
+        assert store.check() == []
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def few_inodes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small filesystem that has room for more bytes than files."""
+    target = tmp_path / "disk"
+    target.mkdir()
+    if request.param == "tmpfs":
+        words = ["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=400", "tmpfs"]
+    else:
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(IMAGE_BYTES)
+        subprocess.run(["mkfs.ext4", "-q", "-m0", "-N", "400", image], check=True)
+        words = ["mount", "-o", "loop", str(image)]
+    subprocess.run([*words, target], check=True)
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+@contextlib.contextmanager
+def without_inodes(disk: Path) -> Iterator[None]:
+    """Leave no file to be made on ``disk`` during the block."""
+    place = disk / "many"
+    place.mkdir()
+    with contextlib.suppress(OSError):  # the end of the inodes is what is wanted here
+        for number in itertools.count():
+            (place / str(number)).touch()
+    assert os.statvfs(disk).f_favail == 0
+    try:
+        yield
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_without_inodes_is_done_or_refused_as_a_whole(
+    few_inodes: Path, name: str
+) -> None:
+    root = few_inodes / "store"
+    with opened_store(root, durability=Durability.LAYER) as store:
+        populate(store)
+        before = {info.name: info for info in store.walk()}
+        with without_inodes(few_inodes):
+            try:
+                VERBS[name](store)
+                is_done = True
+            except ResourceExhaustedError:
+                is_done = False
+                assert {info.name: info for info in store.walk()} == before
+            assert store.check() == []
+
+        assert is_done == (name in ("commit", "update"))  # which make no file
+        if not is_done:
+            VERBS[name](store)
+        assert store.check() == []
+    with opened_store(root) as store:
+        assert store.check() == []
+        assert (fs_of(store, "base") / "file").read_text() == "base"
+
+
+def test_removals_without_inodes_free_some(few_inodes: Path) -> None:
+    root = few_inodes / "store"
+    with opened_store(root) as store:
+        populate(store)
+        store.prepare("more", "base")
+        with without_inodes(few_inodes):
+            store.remove("more")
+            store.reclaim()
+
+            assert os.statvfs(few_inodes).f_favail > 0
+            assert store.check() == []
+    with without_inodes(few_inodes), open_store(root, create=False) as owned:
+        owned.remove("a")
+
+    with opened_store(root) as store:
+        assert [info.name for info in store.walk()] == ["base"]
         assert store.check() == []
 
 
