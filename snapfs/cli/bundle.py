@@ -25,6 +25,7 @@ from snapfs.cli.access import (
     selection_options,
     throwaway_options,
 )
+from snapfs.cli.changes import Changes, new_temporary
 from snapfs.cli.keys import WHAT
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.mount_plan import tell_mounted
@@ -203,8 +204,9 @@ def _run(
 ) -> int:
     """Run a container in a directory of its own, and leave nothing of either."""
     directory = tempfile.mkdtemp(prefix="snapfs-run-")
+    passing = None if access.is_read_only or access.is_writable else new_temporary()
     try:
-        plan = resolve(session, what, _passing(access, directory), selection)
+        plan = resolve(session, what, _lasting(access, passing), selection)
         process = container_process(plan, options, has_terminal=on_a_terminal())
         wanted = container_user(plan, options)
         rootfs = _write_bundle(directory, process, is_read_only=not plan.is_writable)
@@ -213,13 +215,15 @@ def _run(
     finally:
         # The root filesystem was never mounted in this namespace.
         shutil.rmtree(directory)
+        if passing is not None:
+            passing.discard()
 
 
-def _passing(access: Access, directory: str) -> Access:
-    """Return ``access``; where nobody said anything, changes that go with us."""
-    if access.is_read_only or access.is_writable:
+def _lasting(access: Access, passing: Changes | None) -> Access:
+    """Return ``access``; where nobody said anything, changes go to ``passing``."""
+    if passing is None:
         return dataclasses.replace(access, is_kept=True)
-    return Access(is_writable=True, upper=os.path.join(directory, "changes"))
+    return Access(is_writable=True, upper=passing.directory)
 
 
 def _run_container(program: str, run: NamespaceRun) -> int:

@@ -1,13 +1,18 @@
 """Where the changes of a mounted tree go: a directory of the user's, or a passing one.
 
 A passing one holds a mark, and whoever takes the mount away by ``snapfs umount``
-removes it: nothing else is to remember.
+removes it: nothing else is to remember. Its maker keeps the mark locked while it
+lives; so ``snapfs cleanup`` knows one that is about to be mounted from one that was
+left behind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
+import fcntl
+import itertools
 import os
 import stat
 import tempfile
@@ -30,10 +35,13 @@ class Changes:
     Attributes:
         directory: Where it is, absolute.
         is_temporary: Whether it goes with the mount.
+        lock_fd: What keeps a temporary one from ``cleanup`` while its maker lives; -1
+            for none. Never closed but by :meth:`discard`: it ends with the process.
     """
 
     directory: str
     is_temporary: bool
+    lock_fd: int = -1
 
     @property
     def upperdir(self) -> str:
@@ -59,6 +67,8 @@ class Changes:
         """
         if self.is_temporary:
             remove_temporary(self.directory)
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
 
 
 @contextlib.contextmanager
@@ -86,7 +96,7 @@ def changes_for(access: Access, what: str, top: str) -> Iterator[Changes | None]
             f"{what!r} never changes itself; '--upper DIR' keeps the changes in DIR"
         )
     else:
-        made = Changes(_temporary(), is_temporary=True)
+        made = new_temporary()
         try:
             _make(made)
             yield made
@@ -94,6 +104,26 @@ def changes_for(access: Access, what: str, top: str) -> Iterator[Changes | None]
         except BaseException:
             made.discard()
             raise
+
+
+def new_temporary() -> Changes:
+    """Make a temporary directory for changes, still without ``fs`` and ``work``."""
+    place = os.environ.get("TMPDIR") or _USUAL_PLACE
+    if not os.access(place, os.W_OK | os.X_OK):
+        place = tempfile.gettempdir()
+    boot = _boot()
+    for found in _marked(place):
+        if _state(found, boot) is _State.EARLIER:
+            found.discard()
+    made = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+    mark = os.path.join(made, _MARK)
+    lock_fd = os.open(
+        f"{mark}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    )
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    os.write(lock_fd, boot.encode())
+    os.rename(f"{mark}.new", mark)  # nobody must find it empty, or free
+    return Changes(os.path.realpath(made), is_temporary=True, lock_fd=lock_fd)
 
 
 def temporary_changes(upperdir: str) -> Changes | None:
@@ -134,33 +164,53 @@ def remove_temporary(directory: str) -> None:
         ) from removal.error
 
 
-def _temporary() -> str:
-    place = os.environ.get("TMPDIR") or _USUAL_PLACE
-    if not os.access(place, os.W_OK | os.X_OK):
-        place = tempfile.gettempdir()
-    boot = _boot()
-    _sweep(place, boot)
-    made = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
-    mark = os.path.join(made, _MARK)
-    with open(f"{mark}.new", "x", encoding="ascii") as file:
-        file.write(boot)
-    os.rename(f"{mark}.new", mark)  # no sweep must find it empty
-    return os.path.realpath(made)
+def left_changes() -> Iterator[tuple[Changes, str]]:
+    """Yield this user's temporary directories that no mount needs, and why.
+
+    They are looked for where they are made: in ``$TMPDIR``, ``/var/tmp`` and ``/tmp``.
+    Left behind are those of mounts that ended with the host, or by another umount than
+    ours, and of commands that were killed.
+    """
+    from snapfs.assembly.upper_use import is_upper_used
+
+    usual = (os.environ.get("TMPDIR"), _USUAL_PLACE, tempfile.gettempdir())
+    places = {os.path.realpath(place) for place in usual if place}
+    for found in itertools.chain.from_iterable(map(_marked, sorted(places))):
+        state = _state(found, _boot())
+        if state is _State.EARLIER:
+            yield found, "changes of a mount that ended with an earlier boot"
+        elif state is _State.LEFT and not is_upper_used(found.upperdir, found.workdir):
+            yield found, "changes of a mount that is gone without 'snapfs umount'"
 
 
-def _sweep(place: str, boot: str) -> None:
-    """Remove this user's directories of mounts that ended with an earlier boot."""
-    for name in os.listdir(place):
-        found = temporary_changes(os.path.join(place, name, "fs"))
-        if found is None:
-            continue
-        try:
-            with open(os.path.join(found.directory, _MARK), encoding="ascii") as mark:
-                is_of_now = mark.read() == boot
-        except FileNotFoundError:
-            continue  # another sweep, or its umount, was faster
-        if not is_of_now:
-            found.discard()
+class _State(enum.Enum):
+    EARLIER = "of an earlier boot"
+    MADE = "its maker is at work"
+    LEFT = "its maker has ended"
+    GONE = "removed by now"
+
+
+def _state(changes: Changes, boot: str) -> _State:
+    try:
+        with open(os.path.join(changes.directory, _MARK), encoding="ascii") as mark:
+            if mark.read() != boot:
+                return _State.EARLIER
+            fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return _State.GONE
+    except BlockingIOError:
+        return _State.MADE
+    return _State.LEFT
+
+
+def _marked(place: str) -> list[Changes]:
+    """Return this user's temporary directories in ``place``."""
+    try:
+        names = sorted(os.listdir(place))
+    except OSError:  # not there, or not ours to list
+        return []
+    found = (temporary_changes(os.path.join(place, name, "fs")) for name in names)
+    return [each for each in found if each is not None]
 
 
 def _boot() -> str:

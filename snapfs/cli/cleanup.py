@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from snapfs.cli.changes import left_changes
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.shapes import garbage_shape
@@ -73,8 +74,43 @@ def cleanup(
     """Remove the directories that no snapshot needs; say why, and how much it was.
 
     Returns once the files are gone. With --json: one object a line. Mounts of
-    snapshots that are gone are named, and left alone.
+    snapshots that are gone are named, and left alone. Temporary changes of 'snapfs
+    mount --rw' that no mount needs are this user's in $TMPDIR, /var/tmp and /tmp.
     """
+    passing = _passing(dry_run=dry_run)
+    try:
+        _clean_store(session, passing, dry_run, socket, snapshotter, grace_s, force)
+    except NotFoundError:
+        if not passing:
+            raise
+        _show(session, passing, dry_run=dry_run)  # without a store there are these
+
+
+def _passing(*, dry_run: bool) -> list[Garbage]:
+    """Remove temporary changes that no mount needs; return what it was."""
+    from snapfs.worker.measuring import measure_tree
+
+    found = []
+    for changes, reason in left_changes():
+        try:
+            usage = measure_tree(changes.directory)
+        except OSError:  # an ordinary user's directory without rights
+            usage = None
+        if not dry_run:
+            changes.discard()
+        found.append(Garbage(changes.directory, reason, usage))
+    return found
+
+
+def _clean_store(
+    session: Session,
+    passing: list[Garbage],
+    dry_run: bool,
+    socket: str | None,
+    snapshotter: str,
+    grace_s: float,
+    force: bool,
+) -> None:
     with session.store() as store:
         forgotten: list[Garbage] = []
         if socket is not None:
@@ -89,7 +125,7 @@ def cleanup(
             if item.path.rpartition("/")[2] not in removed
         ]
         leaked = _leaked(session, store)
-    _show(session, [*forgotten, *rest], dry_run=dry_run)
+    _show(session, [*passing, *forgotten, *rest], dry_run=dry_run)
     for line in leaked:
         session.output.note(line)
 

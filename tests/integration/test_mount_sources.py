@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -453,3 +454,85 @@ def test_a_tar_of_one_layer_is_mounted_as_it_is(
 
     found = read_metadata(os.fsencode(target))
     assert compare(found, read_tar(tmp_path / "expected", 1)) == []
+
+
+def cleaned(command: Command, *words: str) -> dict[str, str]:
+    """Return why each path of a test's own temporary changes goes, or would go."""
+    found = map(json.loads, command.ok("cleanup", "--json", *words).splitlines())
+    return {
+        one["path"]: one["reason"]
+        for one in found
+        if one["path"].startswith(command.environment["TMPDIR"])
+    }
+
+
+@pytest.mark.parametrize("driver", ["kernel", "fuse"])
+def test_cleanup_knows_changes_that_a_plain_umount_left(
+    command: Command, target: Path, image: str, scratch: Path, driver: str
+) -> None:
+    by(command, driver).ok("mount", image, target, "--rw")
+    (target / "made").write_bytes(b"made")
+    [place] = scratch.iterdir()
+
+    mounted = cleaned(command)
+    with (target / "made").open() as file:
+        unmount(str(target), lazy=True)
+        still_open = cleaned(command)
+        assert file.read() == "made"
+    wait_until(lambda: cleaned(command, "--dry-run"), "nobody uses the mount")
+    is_kept = (place / "fs/made").exists()
+    removed = cleaned(command)
+
+    assert (mounted, still_open, is_kept) == ({}, {}, True)
+    reason = "changes of a mount that is gone without 'snapfs umount'"
+    assert removed == {str(place): reason}
+    assert list(scratch.iterdir()) == []
+
+
+def test_cleanup_leaves_what_a_shell_in_a_namespace_of_its_own_changes(
+    command: Command, target: Path, image: str, scratch: Path
+) -> None:
+    script = "echo made >made; read line; cat made"
+    with subprocess.Popen(
+        [*command.words, "-q", "shell", "--rw", image, "sh", "-c", script],
+        env=command.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        wait_until(lambda: list(scratch.glob("*/fs/made")), "the shell is at work")
+        while_it_lives = cleaned(command)
+        # Its parent is what keeps the lock and would tidy up.
+        process.kill()
+        process.wait()
+        while_the_shell_lives = cleaned(command)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.stdout is not None
+        assert process.stdout.read() == b"made\n"
+
+    wait_until(lambda: cleaned(command), "the namespace is gone")
+    assert (while_it_lives, while_the_shell_lives) == ({}, {})
+    assert not list(scratch.glob("snapfs-changes-*"))
+
+
+def test_cleanup_knows_changes_of_an_earlier_boot_and_of_no_mount_yet(
+    command: Command, tmp_path: Path, scratch: Path
+) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    marks = {"before": "another boot", "killed": boot, "at-work": boot}
+    for name, text in marks.items():
+        place = scratch / f"snapfs-changes-{name}"
+        place.mkdir()
+        (place / "removed-by-snapfs-umount").write_text(text)
+    (scratch / "snapfs-changes-of-mine").mkdir()
+
+    with (scratch / "snapfs-changes-at-work/removed-by-snapfs-umount").open() as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        told = cleaned(command)  # there is no store, and need be none
+
+    assert {os.path.basename(path): why.split()[-2:] for path, why in told.items()} == {
+        "snapfs-changes-before": ["earlier", "boot"],
+        "snapfs-changes-killed": ["'snapfs", "umount'"],
+    }
+    left = {path.name for path in scratch.iterdir()}
+    assert left == {"snapfs-changes-at-work", "snapfs-changes-of-mine"}
