@@ -81,12 +81,12 @@ def open_image_source(reference: SourceReference) -> ImageSource:
         case SnapshotReference():
             raise InvalidArgumentError(
                 f"{str(reference)!r} is a snapshot of this store: there is nothing to"
-                " unpack"
+                " unpack or to verify; 'snapfs check --deep' checks what is stored"
             )
         case TreeReference():
             raise InvalidArgumentError(
-                f"{str(reference)!r} is plain directories: there is nothing to unpack;"
-                " 'snapfs mount' shows them as they are"
+                f"{str(reference)!r} is plain directories: there is nothing to unpack"
+                " or to verify; 'snapfs mount' shows them as they are"
             )
 
 

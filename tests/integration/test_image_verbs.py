@@ -6,6 +6,7 @@ mounts show is what the commands must say.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,12 +22,13 @@ from click.testing import CliRunner
 
 from snapfs.cli.main import main
 from support.applied_layers import Item, directory, entry, hard_link, merged, symlink
-from support.containerd import Containerd, Generation
+from support.containerd import Containerd, Generation, require_generation
 from support.docker_registry import docker_registry
 from support.hand_layers import lay_by_hand
 from support.layouts import archive_of
 from support.pushed_images import push_layout
 from support.sandbox import Sandbox
+from support.source_forms import FORMS, NAME
 from support.tree_metadata import Metadata, Tree, read_metadata
 from support.unpack_images import layout_of
 
@@ -166,31 +168,95 @@ def registry(place: Path, layout: Path) -> Iterator[str]:
         yield f"docker://{host}/team/verbs:v1"
 
 
-class Verbs:
-    """Runs ``snapfs image`` in this process, on one SOURCE."""
+@pytest.fixture(scope="module")
+def containerd(place: Path, layout: Path) -> Iterator[str]:
+    """The socket of a containerd that has the image."""
+    with Sandbox() as sandbox:
+        running = Containerd(sandbox, require_generation("packaged"), "native")
+        running.ctr("images", "import", "--no-unpack", archive_of(layout))
+        yield str(sandbox.home / "containerd.sock")
 
-    def __init__(self, source: str, place: Path, **environment: str) -> None:
+
+@pytest.fixture(scope="module")
+def store(place: Path, layout: Path) -> Path:
+    """A store that has the image unpacked as the snapshot 'verbs'."""
+    with CliRunner().isolation():
+        words = ("unpack", f"oci:{layout}", "--name", "verbs")
+        assert main(["--root", str(place / "store"), *words]) == 0
+    return place / "store"
+
+
+class Verbs:
+    """Runs ``snapfs image`` in this process, on one SOURCE.
+
+    Where SOURCE is standard input, each call gets ``piped`` through a pipe of its own.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        place: Path,
+        *,
+        root: Path | None = None,
+        piped: Path | None = None,
+        **environment: str,
+    ) -> None:
         self.source = source
-        self._root = place / "no-store"
+        self._root = root or place / "no-store"
+        self._piped = piped
         self._environment = {"XDG_CACHE_HOME": str(place / "cache"), **environment}
 
     def __call__(self, verb: str, *words: str) -> Outcome:
-        with CliRunner().isolation(env=self._environment) as streams:
+        with (
+            CliRunner().isolation(env=self._environment) as streams,
+            _standard_input(self._piped),
+        ):
             root = ("--root", str(self._root), "image", verb)
             code = main([*root, self.source, *words])
             return Outcome(code, streams[0].getvalue(), streams[1].getvalue().decode())
 
 
-@pytest.fixture(params=["oci", "layers", "docker"])
+@contextlib.contextmanager
+def _standard_input(file: Path | None) -> Iterator[None]:
+    if file is None:
+        yield
+        return
+    before = os.dup(0)
+    with subprocess.Popen(["cat", file], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        os.dup2(process.stdout.fileno(), 0)
+        try:
+            yield
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+
+
+@pytest.fixture(
+    params=[
+        *FORMS,
+        *("pipe", "layers", "docker", "snapshot"),
+        pytest.param("containerd", marks=pytest.mark.containerd),
+    ]
+)
 def layered(request: pytest.FixtureRequest, place: Path, truth: Truth) -> Verbs:
     """A SOURCE that has the three layers."""
-    if request.param == "layers":
-        source = "layers:" + ":".join(map(str, reversed(truth.layers)))
-    elif request.param == "docker":
-        source = request.getfixturevalue("registry")
-    else:
-        source = f"oci:{request.getfixturevalue('layout')}"
-    return Verbs(source, place)
+    form = request.param
+    if form == "layers":
+        return Verbs("layers:" + ":".join(map(str, reversed(truth.layers))), place)
+    if form == "docker":
+        return Verbs(request.getfixturevalue("registry"), place)
+    if form == "containerd":
+        socket = request.getfixturevalue("containerd")
+        return Verbs(f"containerd:{NAME}", place, CONTAINERD_ADDRESS=socket)
+    if form == "snapshot":
+        store = request.getfixturevalue("store")
+        return Verbs("snapshot:verbs", place, root=store)
+    layout = request.getfixturevalue("layout")
+    if form == "pipe":
+        kind, _, file = FORMS["docker-skopeo"](layout).partition(":")
+        return Verbs(f"{kind}:-", place, piped=Path(file))
+    return Verbs(FORMS[form](layout), place)
 
 
 @pytest.fixture(params=["dir", "tar"])
@@ -404,14 +470,62 @@ def test_verify_checks_images_and_refuses_directories(
 ) -> None:
     for verbs in (layered, flat):
         done = verbs("verify", "--json")
-        if verbs.source.startswith(("layers:", "dir:")):
+        if verbs.source.startswith(("layers:", "dir:", "snapshot:")):
             assert (done.code, done.out) == (2, b"")
+            assert "nothing to unpack or to verify;" in done.err
         else:
             assert {record["problem"] for record in done.records} == {""}
 
 
 def test_sources_that_show_the_same_do_not_differ(layered: Verbs, flat: Verbs) -> None:
     assert layered("diff", flat.source, "--exit-code").out == b""
+
+
+def test_ci_and_report_measure_what_is_stored_and_not_seen(
+    layered: Verbs, truth: Truth, tmp_path: Path
+) -> None:
+    stored = [stored_in(layer) for layer in truth.layers]
+    wasted = sum(stored) - truth.seen_bytes
+    page = tmp_path / "page.html"
+
+    told = layered("ci", "--json", "--lowest-efficiency", "0.99")
+    answer = json.loads(told.out)
+    reported = layered("report", "-o", str(page))
+
+    assert told.code == 1
+    assert (answer["stored_bytes"], answer["wasted_bytes"]) == (sum(stored), wasted)
+    assert answer["user_bytes"] == sum(stored[1:])
+    assert answer["efficiency"] == pytest.approx(1 - wasted / sum(stored))
+    assert reported.code == 0, reported.err
+    assert f"{wasted} B" in page.read_text()
+
+
+def test_lint_finds_what_the_mounts_show(layered: Verbs, truth: Truth) -> None:
+    told = layered("lint", "--json", "--fail-on", "never").records
+
+    found = {(one["rule"], one["path"]) for one in told}
+    devices = {
+        f"/{os.fsdecode(path)}"
+        for path, meta in truth.views[-1].items()
+        if "device" in meta.type
+    }
+    broken = {
+        f"/{os.fsdecode(path)}"
+        for path, meta in truth.views[-1].items()
+        if meta.type == "symlink" and meta.content == b"/etc/motd"
+    }
+    assert {path for rule, path in found if rule == "device-node"} == devices
+    assert {path for rule, path in found if rule == "broken-symlink"} == broken
+
+
+def test_one_squashed_layer_shows_what_the_mounts_show(
+    layered: Verbs, truth: Truth, place: Path, tmp_path: Path
+) -> None:
+    done = layered("squash", "-o", str(tmp_path / "flat.tar"))
+
+    assert done.code == 0, done.err
+    flat = Verbs(f"oci-archive:{tmp_path}/flat.tar", place)
+    assert told(flat("find", "--json").records) == expected(truth.views[-1])
 
 
 @pytest.mark.containerd
@@ -426,9 +540,7 @@ def test_containerds_images_show_the_same(
     running = Containerd(sandbox, generation, "native")
     running.ctr("images", "import", "--no-unpack", archive_of(layout))
     socket = str(sandbox.home / "containerd.sock")
-    verbs = Verbs(
-        "containerd:snapfs.test/case:latest", place, CONTAINERD_ADDRESS=socket
-    )
+    verbs = Verbs(f"containerd:{NAME}", place, CONTAINERD_ADDRESS=socket)
 
     test_the_tree_of_every_layer_is_the_mounts(verbs, truth, place)
     test_layers_counts_what_the_mounts_show(verbs, truth)
