@@ -140,11 +140,7 @@ class Sandbox:
         self.cgroup = f"/snapfs-test-{secrets.token_hex(4)}"
         self._environment = {**os.environ, **(environment or {})}
         self._services: list[Service] = []
-        self._holder = subprocess.Popen(
-            [*NEW_NAMESPACES, "sh", "-c", INIT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._holder = self._start()
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
             self.close()
@@ -152,7 +148,19 @@ class Sandbox:
         [init] = psutil.Process(self._holder.pid).children()
         # Seen from outside; /proc/PID/root is the sandbox with its mounts.
         self.pid = init.pid
-        self._enter = ["nsenter", f"--target={init.pid}", "--mount", "--pid", "--"]
+        self._enter = self._entering(init.pid)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start what holds the namespaces; it says ``ready``."""
+        return subprocess.Popen(
+            [*NEW_NAMESPACES, "sh", "-c", INIT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def _entering(self, pid: int) -> list[str]:
+        """Return the words by which a program starts inside."""
+        return ["nsenter", f"--target={pid}", "--mount", "--pid", "--"]
 
     def __enter__(self) -> Self:
         return self
