@@ -106,17 +106,23 @@ def provide(
         if backing is not Backing.DIRECTORY:
             cleanup.callback(_unmount, root)
         cleanup.callback(detach_below, root)
-        yield root, describe(root, backing)
+        yield root, describe(root, backing, made)
 
 
-def describe(path: Path, backing: Backing) -> str:
-    """Return the type and options of the filesystem of ``path``, in words."""
+def describe(path: Path, backing: Backing, made: Path) -> str:
+    """Return the type and options of the filesystem of ``path``, in words.
+
+    Of an image also where it lies, which is below ``made``: an fsync of a file in an
+    image in memory waits for no disk.
+    """
     entry = mountinfo.containing(str(path))
     if entry is None:
         return str(backing)
     words = ",".join(entry.options + entry.super_options)
     if backing in _MAKERS:
-        words += "; loop image, direct I/O"
+        below = mountinfo.containing(str(made))
+        place = f" on {below.type}" if below is not None else ""
+        words += f"; loop image{place}, direct I/O"
     return f"{entry.type} ({words})"
 
 
