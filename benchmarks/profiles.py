@@ -32,32 +32,38 @@ _QUICK: Final[Choice] = {
     "layer_index": ("look=cached",),
 }
 _STANDARD: Final[Choice] = {
-    "snapshot_call_latency": ("snapshots=100", "snapshots=1000"),
-    "service_start_up": ("snapshots=100", "snapshots=1000"),
+    "snapshot_call_latency": (
+        *("call=prepare snapshots=100", "call=view snapshots=100"),
+        *("call=stat snapshots=100", "call=mounts snapshots=100"),
+        *("call=commit snapshots=100", "call=remove snapshots=100"),
+        *("call=prepare snapshots=1000", "call=list snapshots=1000"),
+    ),
+    "service_start_up": ("snapshots=100",),
     "collection_pass": ("until=space snapshots=100",),
     "layer_chain": ("phase=all",),
     "mount_latency": ("step=mount", "step=unmount depth=32"),
     "lookup_latency": (
         "lookup=absent warm",
-        "lookup=stat fresh-upper",
-        "lookup=list fresh-upper depth=32",
+        "lookup=stat depth=1 fresh-upper",
+        "lookup=stat depth=32 fresh-upper",
+        "lookup=stat depth=128 fresh-upper",
     ),
-    "file_creation_latency": ("size_bytes=4096", "size_bytes=65536"),
+    "file_creation_latency": ("size_bytes=4096",),
     "file_call_latency": (
         "call=stat depth=8 warm",
         "call=open-read-close depth=8",
-        "call=list-stat depth=8",
+        "call=list-stat depth=8 fresh-upper",
     ),
     "tree_walk_time": (
-        "command=find depth=8",
+        "command=find depth=8 fresh-upper",
         "command=tar depth=8 fresh-upper",
     ),
-    "tree_change_time": (
-        "change=untar",
-        "change=remove-new",
-        "change=remove-lower",
-        "change=rename-lower",
+    "tree_change_time": ("change=untar", "change=remove-lower", "change=rename-lower"),
+    "concurrent_change_time": ("clients=4",),
+    "file_access_throughput": (
+        *("access=first-read", "access=random-read", "access=random-write"),
     ),
+    "unpack_throughput": ("compression=gzip",),
 }
 _CHOICES: Final[Mapping[Profile, Choice]] = MappingProxyType(
     {Profile.QUICK: _QUICK, Profile.STANDARD: _STANDARD}
@@ -78,7 +84,9 @@ _NOT_ASKED: Final[Mapping[Profile, frozenset[str]]] = MappingProxyType(
                 *("mergerfs", "mergerfs-link-cow", "mfusepy-loopback"),
                 *("containerd-2-unpack", "podman-pull", "snapfs-unpack-image"),
             }
-        )
+        ),
+        # The same mount, made by another system call.
+        Profile.STANDARD: frozenset({"kernel-overlayfs-fsconfig"}),
     }
 )
 

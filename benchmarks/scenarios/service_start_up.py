@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,7 +41,11 @@ class ServiceStartUp:
 
     def cells(self, profile: Profile) -> Sequence[Cell]:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.cells`."""
-        return [start_cell(count) for count in _COUNTS[profile]]
+        runs = 1 if profile is Profile.QUICK else 2
+        return [
+            dataclasses.replace(start_cell(count), runs=runs, warmups=0)
+            for count in _COUNTS[profile]
+        ]
 
     def refuses(self, target: Target) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Scenario.refuses`."""
