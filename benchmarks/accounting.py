@@ -8,6 +8,7 @@ process that ends takes its counts along: a target keeps its processes during a 
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ import psutil
 from snapfs.benchmarks.results import ProcessMemory
 
 _PROC: Final = Path("/proc")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 # Lines of /proc/PID/io, under the names that results use.
 _IO: Final = {
@@ -34,6 +36,37 @@ _IO: Final = {
 def cpu_ns(processes: Iterable[int]) -> int:
     """Return the CPU time of all living threads of ``processes``."""
     return sum(_scheduling(process)["cpu_ns"] for process in processes)
+
+
+def own_cpu_ns(*groups: Iterable[int]) -> int:
+    """Return the CPU time of all that works for this process.
+
+    These are this process, the living ones of ``groups``, children of both that have
+    ended and were waited for (a server that is started and ended within a block, a
+    command), and the kernel's threads, which write what was written: no stranger's.
+    """
+    living = {os.getpid()}.union(*groups)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended_s = ended.ru_utime + ended.ru_stime
+    ended_s += sum(_ended_children_s(process) for process in living - {os.getpid()})
+    return cpu_ns(living) + round(ended_s * 1e9) + cpu_ns(_kernel_threads())
+
+
+def _ended_children_s(process: int) -> float:
+    """Return the CPU time of children of ``process`` that it has waited for."""
+    try:
+        text = (_PROC / str(process) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    # proc(5): cutime and cstime are fields 16 and 17; 3 is the first behind the name.
+    words = text.rpartition(")")[2].split()
+    return (int(words[13]) + int(words[14])) / _TICKS
+
+
+def _kernel_threads() -> Iterable[int]:
+    """Return the children of kthreadd, which is process 2 (kernel/kthread.c)."""
+    for children in (_PROC / "2/task").glob("*/children"):
+        yield from map(int, children.read_text().split())
 
 
 def read_counts(processes: Iterable[int]) -> Counter[str]:
@@ -111,8 +144,3 @@ def _tasks(process: int) -> list[Path]:
         return list((_PROC / str(process) / "task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def own_processes(*groups: Iterable[int]) -> set[int]:
-    """Return this process and those of ``groups``."""
-    return {os.getpid()}.union(*groups)

@@ -185,9 +185,7 @@ class ComparisonRun:
 
     def _own_cpu_ns(self) -> int:
         instances = self._instances.values()
-        return accounting.cpu_ns(
-            accounting.own_processes(*(each.processes() for each in instances))
-        )
+        return accounting.own_cpu_ns(*(each.processes() for each in instances))
 
     def _is_settled(self) -> bool:
         ratios = pair_with_reference(

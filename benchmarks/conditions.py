@@ -2,9 +2,9 @@
 
 proc(5) gives the time stolen by the hypervisor and all CPU time, in ticks of 10 ms;
 /proc/schedstat (Documentation/scheduler/sched-stats.rst) has the latter in ns.
-Subtracting our own processes leaves what others used. Pressure has totals in
-microseconds (Documentation/accounting/psi.rst), so that a block gets its own share
-instead of a ten-second average.
+Subtracting what worked for us (``accounting.own_cpu_ns``) leaves what others used.
+Pressure has totals in microseconds (Documentation/accounting/psi.rst), so that a
+block gets its own share instead of a ten-second average.
 """
 
 from __future__ import annotations

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from snapfs.benchmarks import accounting
 from snapfs.benchmarks.conditions import RedoRule, between, read_now
 from snapfs.benchmarks.progress import Eta, PrintedProgress
 from snapfs.benchmarks.wording import digits, duration, percent, rate, short_time
@@ -217,3 +220,28 @@ def test_numbers_read_well() -> None:
     assert percent(0.0456) == "4.6 %"
     assert percent(0.25) == "25 %"
     assert duration(7200) == "about 2.0 h"
+
+
+def test_what_a_command_used_that_has_ended_is_ours() -> None:
+    before_ns = accounting.own_cpu_ns()
+    subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+    used_ns = accounting.own_cpu_ns() - before_ns
+
+    assert used_ns > 20_000_000
+
+
+def test_what_a_server_used_is_ours_before_and_after_it_ends() -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", "sum(range(5_000_000)); print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        living_ns = accounting.own_cpu_ns([server.pid])
+        server.kill()
+    ended_ns = accounting.own_cpu_ns([server.pid])
+
+    # What ended is booked in ticks where its parent is another process.
+    assert ended_ns >= living_ns - 20_000_000
