@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from snapfs.cli.pager import Pager
 
 _DETAIL_COLUMNS: Final = 7
+# Between two columns of a table; what is never folded; what longer text is folded to.
+_GAP_COLUMNS: Final = 2
+_SHORT_TEXT_COLUMNS: Final = 10
+_LEAST_TEXT_COLUMNS: Final = 8
 
 
 class Output:
@@ -143,29 +147,63 @@ def _rich_table(
     err: bool,
     width: int | None,
 ) -> None:
-    """Draw a table on a terminal; ``width`` is that of the one behind a pager."""
+    """Draw a table on a terminal; ``width`` is that of the one behind a pager.
+
+    Text folds where it is too wide for the terminal, down to a few columns. A number is
+    never cut, for it would be another one: where they all do not fit, lines are longer.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in columns:
-        is_number = title.startswith(">")
-        table.add_column(
-            title.removeprefix(">"),
-            justify="right" if is_number else "left",
-            no_wrap=is_number,
-            overflow="fold",
-        )
-    for row in rows:
-        # Text would be read as markup: "[red]" is a fine name for a snapshot.
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console(
+    console = Console(
         stderr=err,
         highlight=False,
         emoji=False,
         width=width,
         force_terminal=True if width else None,
-    ).print(table)
+    )
+    titles = [title.removeprefix(">") for title in columns]
+    natural = [
+        max(Text(text).cell_len for text in texts)
+        for texts in zip(titles, *rows, strict=True)
+    ]
+    is_number = [title.startswith(">") for title in columns]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title, number, columns_wide in zip(
+        titles, is_number, _folded(natural, is_number, console.width), strict=True
+    ):
+        justify: Literal["right", "left"] = "right" if number else "left"
+        table.add_column(title, justify=justify, width=columns_wide, overflow="fold")
+    for row in rows:
+        # As Text: "[red]" is a fine name for a snapshot, and no colour.
+        table.add_row(*map(Text, row))
+    console.width = sum(natural) + _GAP_COLUMNS * len(natural)
+    with console.capture() as captured:
+        console.print(table)
+    # Without blanks at the end: the terminal would begin a line for them.
+    for line in captured.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
+
+
+def _folded(
+    natural: Sequence[int], is_number: Sequence[bool], terminal: int
+) -> list[int]:
+    """Return the columns that each column of a table gets on a terminal."""
+    widths = list(natural)
+    excess = sum(widths) + _GAP_COLUMNS * (len(widths) - 1) - terminal
+    foldable = [
+        number
+        for number, width in enumerate(widths)
+        if not is_number[number] and width > _SHORT_TEXT_COLUMNS
+    ]
+    while excess > 0 and foldable:
+        widest = max(foldable, key=widths.__getitem__)
+        if widths[widest] == _LEAST_TEXT_COLUMNS:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
 
 
 def abandon_standard_output() -> None:

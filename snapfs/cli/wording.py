@@ -7,6 +7,9 @@ from typing import Final
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NS: Final = 1_000_000_000
+# What os.fsdecode() makes of the bytes 0x80 to 0xff where they are no UTF-8 (PEP 383).
+_FIRST_BYTE: Final = "\udc80"
+_LAST_BYTE: Final = "\udcff"
 _AGES: Final = (
     (86_400 * 365, "y"),
     (86_400, "d"),
@@ -47,17 +50,20 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what would move the cursor, change colours or break the line.
+    r"""Escape what would move the cursor, change colours or break the line.
 
     Keys and paths come from images and other programs; a terminal must not obey
-    them.
+    them. A byte that is no UTF-8 reads ``\xNN``, as in JSON.
     """
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if _FIRST_BYTE <= char <= _LAST_BYTE:
+        return f"\\x{ord(char) & 0xFF:02x}"
+    return char.encode("unicode_escape").decode()
 
 
 def one_line(text: str) -> str:

@@ -81,3 +81,19 @@ def test_an_error_is_told_after_the_pager(command: Command, source: str) -> None
     shown = command.on_a_terminal("image", "ls", source, "/never", code=3)
 
     assert shown == ""
+
+
+def test_a_narrow_terminal_cuts_no_number(command: Command, tmp_path: Path) -> None:
+    big = entry(
+        "directory-with-a-long-name/[red]", b"x" * 123_456, owner=(54321, 98765)
+    )
+    source = f"oci:{layout_of(tmp_path / 'big', [big])}"
+    command.environment |= {"PAGER": "cat", "COLUMNS": "20"}
+
+    shown = command.on_a_terminal("image", "find", "-l", source)
+
+    for text in ("123456", "54321", "98765"):
+        assert text in shown
+    # Names fold, and are no markup.
+    name = "".join(line.split()[-1] for line in shown.splitlines() if line.split())
+    assert name.endswith("/directory-with-a-long-name/[red]"), shown

@@ -344,7 +344,7 @@ def test_names_and_contents_never_reach_the_terminal_raw(tmp_path: Path) -> None
 
         assert shown[1] == "\\x1b]0;title\\x07"
         assert tree_lines(pilot)[0].endswith("a\\x1b[31mred")
-        assert tree_lines(pilot)[1].endswith("\\udcff")
+        assert tree_lines(pilot)[1].endswith("\\xff")
 
     layout = write_layout(tmp_path / "layout", layers)
     with inspected(layout, tmp_path / "cache") as inspection:
