@@ -80,4 +80,5 @@ class StoreDiffer(Closing):
 
     def close(self) -> None:
         """Let go of containerd; a second call does nothing."""
+        self._applier.close()
         self._content.close()

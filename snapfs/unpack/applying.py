@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from snapfs.closing import Closing
 from snapfs.differ import Content
 from snapfs.digest import Digest
 from snapfs.errors import FailedPreconditionError, SnapfsError, UnimplementedError
@@ -43,7 +44,7 @@ BlobOpener = Callable[[Descriptor, str], BlobReader]
 """Opens a blob of the content store, given its descriptor and the namespace."""
 
 
-class LayerApplier:
+class LayerApplier(Closing):
     """Applies layers to active snapshots of one store; any number at a time.
 
     Args:
@@ -81,6 +82,7 @@ class LayerApplier:
         self.rebaser = LayerRebaser(targets, self._form, self._policy)
         self._lock = threading.Lock()
         self._at_work: set[str] = set()
+        self._ending: set[threading.Thread] = set()
 
     def apply(
         self,
@@ -120,6 +122,13 @@ class LayerApplier:
                 self._targets.note_usage(target, usage)
         return Content(OCI_LAYER, applied.diff_id, applied.plain_bytes)
 
+    def close(self) -> None:
+        """Wait for what is still being cached of layers that are applied."""
+        with self._lock:
+            ending = list(self._ending)
+        for thread in ending:
+            thread.join()
+
     def _filled(
         self,
         target: SnapshotDetails,
@@ -157,9 +166,29 @@ class LayerApplier:
                 self.rebaser.note(target, applied)
             else:
                 self._settle(target, upper, applied)
-        finally:
+        except BaseException:
             process.finish()
+            raise
+        self._finish_later(process)
         return applied
+
+    def _finish_later(self, process: LayerProcess) -> None:
+        """See ``process`` to its end, on a thread: the layer is complete before.
+
+        What it still does, caching the layer's index, its caller need not wait for.
+        """
+
+        def finish() -> None:
+            try:
+                process.finish()
+            finally:
+                with self._lock:
+                    self._ending.discard(thread)
+
+        thread = threading.Thread(target=finish, name="finish", daemon=True)
+        with self._lock:
+            self._ending.add(thread)
+        thread.start()
 
     def _settle(self, target: SnapshotDetails, upper: int, applied: Applied) -> None:
         """Give the layer what it takes from those below it."""

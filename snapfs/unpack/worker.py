@@ -56,6 +56,8 @@ def main() -> int:
     keep_freed_memory()
     try:
         applied, tree = apply_job(job)
+        # Whoever hears of it may unmount the snapshot.
+        os.close(job.directory)
         _report(applied)
     except BrokenPipeError:
         return 1  # nobody is left to tell

@@ -33,6 +33,7 @@ from snapfs.model import Mount
 from snapfs.overlay_format import XattrPrefix
 from snapfs.stopping import Stop
 from snapfs.unpack.applying import LayerApplier, writable_directory
+from snapfs.unpack.processes import LayerProcess
 from snapfs.worker.measuring import measure_tree
 from support.applied_layers import Item, directory, entry, tar_of
 from support.content import Blobs
@@ -107,7 +108,31 @@ def test_the_answer_is_the_plain_tar(
     fs = fs_of(at.store, "a")
     assert (fs / "etc/hosts").read_bytes() == b"localhost"
     assert stat.S_IMODE((fs / "etc").stat().st_mode) == 0o750
+    at.applier.close()  # the index comes after the answer
     assert IndexCache(at.store.status().root).load(Digest(diff_id)) is not None
+
+
+def test_the_answer_does_not_wait_for_the_index(
+    at: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+    finish = LayerProcess.finish
+
+    def slow_finish(process: LayerProcess) -> None:
+        may_end.wait()
+        finish(process)
+
+    monkeypatch.setattr(LayerProcess, "finish", slow_finish)
+    at.store.prepare("a")
+
+    at.apply_items("a", ITEMS)
+
+    closing = threading.Thread(target=at.applier.close)
+    closing.start()
+    at.store.commit("layer", "a")  # meanwhile
+    assert closing.is_alive()
+    may_end.set()
+    closing.join()
 
 
 def test_directories_that_are_only_implied_look_like_those_below(at: Fixture) -> None:
