@@ -27,6 +27,7 @@ _QUICK: Final[Choice] = {
     "tree_change_time": ("change=untar", "change=remove-lower"),
     "file_access_throughput": ("access=first-read",),
     "workload_time": ("work=git-status",),
+    "image_import": ("span=prepare-to-commit",),
     "calls_during_unpack": ("load=unpack",),
     "layer_packing": ("compression=fastest",),
     "layer_index": ("look=cached",),
@@ -83,6 +84,7 @@ _NOT_ASKED: Final[Mapping[Profile, frozenset[str]]] = MappingProxyType(
                 *("fuse-overlayfs-threaded", "fuse-overlayfs-2"),
                 *("mergerfs", "mergerfs-link-cow", "mfusepy-loopback"),
                 *("containerd-2-unpack", "podman-pull", "snapfs-unpack-image"),
+                "dd-fsync",
             }
         ),
         # The same mount, made by another system call.

@@ -214,8 +214,11 @@ class LayerTarget(UnpackTarget, Protocol):
         """Show the image as a tree to be changed; afterwards it is not shown."""
         ...
 
-    def write_layer(self, image: BenchImage, layer: Path) -> None:
-        """Write the changes as a compressed layer; ``layer`` is it, or a link to it."""
+    def write_layer(self, image: BenchImage, layer: Path) -> Mapping[str, int]:
+        """Write the changes as a compressed layer; ``layer`` is it, or a link to it.
+
+        Return exact counts of that, ``NO_COUNTS`` if none.
+        """
         ...
 
     def drop_changes(self, image: BenchImage) -> None:
@@ -234,8 +237,8 @@ class PackTarget(Target, Protocol):
         """Do what must come before and is not part of it; ``tree`` stays as it is."""
         ...
 
-    def pack(self, layer: Path, *, is_fast: bool) -> None:
-        """Write what was staged to ``layer``.
+    def pack(self, layer: Path, *, is_fast: bool) -> Mapping[str, int]:
+        """Write what was staged to ``layer``; return exact counts of that.
 
         At level 6, or as its like elsewhere; with ``is_fast`` as fast as it can.
         """

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from snapfs.benchmarks import caches
 from snapfs.benchmarks.comparison import Schedule
 from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.profiles import cell_words, cells_of
-from snapfs.benchmarks.protocols import Cell, Profile, Scenario, Target
+from snapfs.benchmarks.protocols import Cell, Family, Profile, Scenario, Target
 from snapfs.benchmarks.scenarios.narrowed import Narrowed
 from snapfs.errors import InvalidArgumentError
 
@@ -37,6 +37,7 @@ class Unit:
             whether they are available and honest.
         refused: Targets of its family that it does not ask, and why.
         obstacle: Why it cannot be made on this host; "" if it can.
+        is_further: Its cell is of another profile than the one that was asked for.
     """
 
     scenario: Scenario
@@ -45,6 +46,7 @@ class Unit:
     targets: tuple[str, ...]
     refused: Mapping[str, str]
     obstacle: str
+    is_further: bool = False
 
     @property
     def name(self) -> str:
@@ -86,9 +88,17 @@ def select(known: Iterable[str], wanted: Sequence[str], what: str) -> list[str]:
 
 
 def with_baselines(
-    chosen: Collection[str], scenarios: Iterable[Scenario], known: Collection[str]
+    chosen: Collection[str],
+    scenarios: Iterable[Scenario],
+    known: Collection[str],
+    baseline: str = "",
 ) -> list[str]:
-    """Return ``chosen`` and, for scenarios that lack a baseline, their first one."""
+    """Return ``chosen`` and, for scenarios that lack a baseline, their first one.
+
+    With ``baseline`` that one is the baseline of all.
+    """
+    if baseline:
+        return sorted({*chosen, *select(known, [baseline], "target")})
     added = set(chosen)
     for scenario in scenarios:
         baselines = [name for name in scenario.baselines if name in known]
@@ -108,32 +118,44 @@ def plan_units(
     """Return the comparisons that a run makes, in order.
 
     ``targets`` are instances that are only asked what they are. With ``is_whole`` all
-    cells of the scenarios are planned, not only those that the profile chooses.
+    cells of the scenarios are planned, not only those that the profile chooses; those
+    that only other profiles have come as ``is_further``.
     """
     return [
-        _unit(scenario, cell, placement, targets)
+        _unit(scenario, cell, placement, targets, is_further=is_further)
         for scenario in scenarios
-        for cell in _cells(scenario, profile, is_whole=is_whole)
-        for placement in placements or _default_placements(profile)
+        for cell, is_further in _cells(scenario, profile, is_whole=is_whole)
+        for placement in placements or _default_placements(profile, scenario.family)
     ]
 
 
-def _cells(scenario: Scenario, profile: Profile, *, is_whole: bool) -> Sequence[Cell]:
+def _cells(
+    scenario: Scenario, profile: Profile, *, is_whole: bool
+) -> Iterator[tuple[Cell, bool]]:
     # A scenario with cells of its own choice (``Narrowed``) is not narrowed again.
-    if is_whole or isinstance(scenario, Narrowed):
-        return scenario.cells(profile)
-    return cells_of(scenario, profile)
+    if isinstance(scenario, Narrowed) or not is_whole:
+        is_narrowed = isinstance(scenario, Narrowed)
+        cells = scenario.cells(profile) if is_narrowed else cells_of(scenario, profile)
+        yield from ((cell, False) for cell in cells)
+        return
+    seen: set[frozenset[str]] = set()
+    for each in (profile, *Profile):
+        for cell in scenario.cells(each):
+            if cell_words(cell) not in seen:
+                seen.add(cell_words(cell))
+                yield cell, each is not profile
 
 
 def select_cells(units: Sequence[Unit], wanted: Sequence[str]) -> Sequence[Unit]:
     """Return the units whose cell has all words of one of ``wanted``; all for none.
 
-    Words are parameters and the cache state, as in ``depth=32 warm``.
+    Words are parameters and the cache state, as in ``depth=32 warm``. Cells of other
+    profiles are taken where the asked one has none with these words.
 
     Raises:
         InvalidArgumentError: One of them matches no cell.
     """
-    chosen = set()
+    chosen: set[int] = set()
     for each in wanted:
         words = set(each.split())
         found = {index for index, unit in enumerate(units) if words <= unit.words}
@@ -141,7 +163,8 @@ def select_cells(units: Sequence[Unit], wanted: Sequence[str]) -> Sequence[Unit]
             near = difflib.get_close_matches(each, {_label(unit) for unit in units}, 2)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise InvalidArgumentError(f"no cell here has {each!r}{hint}")
-        chosen |= found
+        own = {index for index in found if not units[index].is_further}
+        chosen |= own or found
     if not wanted:
         return units
     return [unit for index, unit in enumerate(units) if index in chosen]
@@ -165,7 +188,11 @@ def _label(unit: Unit) -> str:
     return f"{unit.cell.label} {unit.cell.cache}".strip()
 
 
-def _default_placements(profile: Profile) -> Sequence[Placement]:
+def _default_placements(profile: Profile, family: Family) -> Sequence[Placement]:
+    if family is Family.UNPACKER:
+        # Commands are the client's children, and run several threads and processes:
+        # a CPU for the client would be the only one that they have.
+        return (Placement.FREE,)
     possible = [each for each in _PLACEMENTS[profile] if not each.unavailable()]
     return possible or (Placement.ONE_CPU,)
 
@@ -175,6 +202,8 @@ def _unit(
     cell: Cell,
     placement: Placement,
     targets: Mapping[str, Target],
+    *,
+    is_further: bool,
 ) -> Unit:
     asked = {
         name: scenario.refuses(target)
@@ -188,4 +217,5 @@ def _unit(
         targets=tuple(name for name, reason in asked.items() if not reason),
         refused={name: reason for name, reason in asked.items() if reason},
         obstacle=placement.unavailable() or caches.unavailable(cell.cache),
+        is_further=is_further,
     )

@@ -85,6 +85,7 @@ class Request:
     Attributes:
         only, targets: Names or patterns; empty for all. A baseline is added where
             a scenario would have none.
+        baseline: The target to compare with; "" for those that scenarios name.
         cells: Only cells that have all words of one of these: ``depth=32 warm``.
         placements: Empty for those of the profile.
         directory: Where images and files go; removed at the end.
@@ -95,6 +96,7 @@ class Request:
     profile: Profile = Profile.QUICK
     only: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    baseline: str = ""
     cells: tuple[str, ...] = ()
     seed: int = 1
     placements: tuple[Placement, ...] = ()
@@ -135,7 +137,7 @@ class Suite:
         names = select(targets, request.targets, "target")
         if not request.targets:
             names = [name for name in names if asks(request.profile, name)]
-        names = with_baselines(names, self._scenarios, targets.keys())
+        names = with_baselines(names, self._scenarios, targets.keys(), request.baseline)
         self._factories = {name: targets[name] for name in names}
         self._questioned = {name: make() for name, make in self._factories.items()}
         self._unavailable = {
@@ -291,7 +293,10 @@ class Suite:
             if reason := self._problem(name, workspaces):
                 rejected[name] = reason
         fit = [name for name in unit.targets if name not in rejected]
-        reference = choose_reference(unit.scenario.baselines, fit)
+        baselines = unit.scenario.baselines
+        if self._request.baseline:
+            baselines = (self._request.baseline,)
+        reference = choose_reference(baselines, fit)
         return Plan(
             scenario=unit.scenario,
             cell=unit.cell,

@@ -16,6 +16,7 @@ from snapfs.benchmarks.scenarios.copy_up_latency import CopyUpLatency
 from snapfs.benchmarks.scenarios.file_access_throughput import FileAccessThroughput
 from snapfs.benchmarks.scenarios.file_call_latency import FileCallLatency
 from snapfs.benchmarks.scenarios.file_creation import FileCreation
+from snapfs.benchmarks.scenarios.image_import import ImageImport
 from snapfs.benchmarks.scenarios.layer_chain import LayerChain
 from snapfs.benchmarks.scenarios.layer_index import LayerIndexTime
 from snapfs.benchmarks.scenarios.layer_packing import LayerPacking
@@ -51,6 +52,7 @@ _ALL: Final[tuple[Scenario, ...]] = (
     FileAccessThroughput(),
     WorkloadTime(),
     UnpackThroughput(),
+    ImageImport(),
     CallsDuringUnpack(),
     LayerWriting(),
     LayerPacking(),

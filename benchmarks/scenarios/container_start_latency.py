@@ -17,7 +17,7 @@ from snapfs.benchmarks.protocols import (
     Trial,
     Workspace,
 )
-from snapfs.benchmarks.scenarios import private_containerd
+from snapfs.benchmarks.scenarios import containerd_installation
 from snapfs.benchmarks.scenarios.private_containerd import SHARED, PrivateContainerd
 from snapfs.benchmarks.targets.containerd_overlayfs import ContainerdOverlayfs
 from snapfs.benchmarks.targets.snapfs_service import (
@@ -58,7 +58,7 @@ class ContainerStartLatency:
             return "containerd cannot use it"
         if reason := only_commits_differ(target):
             return reason
-        return private_containerd.unavailable()
+        return containerd_installation.unavailable()
 
     def open(
         self, target: Target, cell: Cell, workspace: Workspace, seed: int
@@ -78,9 +78,9 @@ def container_cell(runs: int) -> Cell:
 
 @functools.cache
 def _containerd() -> Mapping[str, str]:
-    if private_containerd.unavailable():
+    if containerd_installation.unavailable():
         return {}
-    return {"containerd": private_containerd.find().version}
+    return {"containerd": containerd_installation.find().version}
 
 
 class _Trial(Trial):

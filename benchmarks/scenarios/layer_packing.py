@@ -89,8 +89,8 @@ class _Trial(Trial):
         target.stage(self._tree)
 
     def run_once(self) -> Outcome:
-        self._target.pack(self._layer, is_fast=self._is_fast)
-        return Outcome(1, bytes=sum(self._expected.values()))
+        counts = self._target.pack(self._layer, is_fast=self._is_fast)
+        return Outcome(1, bytes=sum(self._expected.values()), counts=counts)
 
     def validate(self, outcome: Outcome) -> None:
         """Read the layer with another reader: exactly the tree's files are in it."""

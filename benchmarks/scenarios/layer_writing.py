@@ -93,8 +93,8 @@ class _Trial(Trial):
             self._expected = _change(root, self._names, self._share)
 
     def run_once(self) -> Outcome:
-        self._target.write_layer(self._image, self._layer)
-        return Outcome(operations=1)
+        counts = self._target.write_layer(self._image, self._layer)
+        return Outcome(operations=1, counts=counts)
 
     def validate(self, outcome: Outcome) -> None:
         """Read the layer with another reader: exactly the changes are in it."""

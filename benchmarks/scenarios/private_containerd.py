@@ -9,11 +9,8 @@ this process is killed.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
-import re
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -26,10 +23,13 @@ import psutil
 import snapfs
 from snapfs.benchmarks import programs
 from snapfs.benchmarks.scenarios.cgroups import remove_cgroups
+from snapfs.benchmarks.scenarios.containerd_installation import (
+    IMAGE_MAKER,
+    Installation,
+    find,
+    search_path,
+)
 from snapfs.errors import UnavailableError
-
-_REPOSITORY: Final = Path(__file__).resolve().parents[2]
-_IMAGE_MAKER: Final = _REPOSITORY / "demo" / "make_image.py"
 
 IMAGE: Final = "snapfs.test/demo:latest"
 # Where containers see the directory that the host sees as ``shared``.
@@ -56,87 +56,6 @@ _INIT: Final = "trap '' CHLD && mount -t tmpfs tmpfs /run && echo ready && exec 
 # Far above what a loaded machine needs: it ends a run that hangs.
 _TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.02
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Installation:
-    """An installed containerd: where its programs are, and its version."""
-
-    programs: Path
-    version: str
-
-
-def unavailable() -> str:
-    """Say why there can be no containerd here; "" if there can."""
-    if os.geteuid() != 0:
-        return "containers need root"
-    if not _IMAGE_MAKER.exists():
-        return "the image's maker is in a checkout of snapfs only"
-    missing = [name for name in ("runc", "unshare", "nsenter") if not _which(name)]
-    if _built() is None and _installed() is None:
-        missing.append("containerd")
-    return f"containers need {' and '.join(missing)}" if missing else ""
-
-
-def find() -> Installation:
-    """Return the containerd to use: one built in this checkout, else the system's.
-
-    Raises:
-        UnavailableError: There is none.
-    """
-    folder = _built() or _installed()
-    if folder is None:
-        raise UnavailableError("containerd is not installed")
-    return _installation(folder)
-
-
-def find_installed() -> Installation:
-    """Return the system's containerd.
-
-    Raises:
-        UnavailableError: There is none.
-    """
-    folder = _installed()
-    if folder is None:
-        raise UnavailableError("containerd is not installed")
-    return _installation(folder)
-
-
-def find_built() -> Installation:
-    """Return the containerd that was built in this checkout.
-
-    Raises:
-        UnavailableError: There is none.
-    """
-    folder = _built()
-    if folder is None:
-        raise UnavailableError("no containerd was built here; make test does that")
-    return _installation(folder)
-
-
-def _installation(folder: Path) -> Installation:
-    shown = programs.run(str(folder / "containerd"), "--version")
-    version = re.search(r"\b\d+\.\d+\.\d+", shown)
-    return Installation(folder, version[0] if version else "")
-
-
-def _built() -> Path | None:
-    built = sorted(_REPOSITORY.glob(".cache/containerd-2.*/bin"))
-    return built[-1] if built and (built[-1] / "containerd").exists() else None
-
-
-def _installed() -> Path | None:
-    found = _which("containerd")
-    return Path(found).parent if found else None
-
-
-def _which(program: str) -> str | None:
-    return shutil.which(program, path=os.pathsep.join(_search_path()))
-
-
-def _search_path() -> list[str]:
-    """Return where programs are, also those that users' shells do not look for."""
-    return [*os.get_exec_path(), "/usr/sbin", "/sbin"]
 
 
 class PrivateContainerd:
@@ -166,6 +85,7 @@ class PrivateContainerd:
         self._home = run_directory
         # nsenter(1), which waits outside for containerd, its only child.
         self._outside: subprocess.Popen[bytes] | None = None
+        self._followers: list[subprocess.Popen[bytes]] = []
         self._snapshotter = PROXY if proxy else BUILT_IN
         self._has_differ = has_differ
         self._cgroup = f"/snapfs-bench-{secrets.token_hex(4)}"
@@ -189,7 +109,7 @@ class PrivateContainerd:
     def import_image(self) -> None:
         """Make the demo's image, three layers, and unpack it."""
         archive = self._home / "image.tar"
-        programs.run(sys.executable, str(_IMAGE_MAKER), str(archive))
+        programs.run(sys.executable, str(IMAGE_MAKER), str(archive))
         try:
             self.ctr("images", "import", "--snapshotter", self._snapshotter, archive)
         finally:
@@ -235,6 +155,20 @@ class PrivateContainerd:
         if done.returncode != 0:
             raise UnavailableError(f"ctr {words[0]}: {done.stderr.strip()}")
 
+    def follow_events(self, output: Path) -> None:
+        """Have ``ctr events`` write each event to ``output``, a line each.
+
+        It begins some time later, and ends with containerd.
+        """
+        with output.open("wb") as file:
+            process = subprocess.Popen(  # noqa: S603 - containerd's own client
+                [*self._enter, *self._ctr, "events"],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.DEVNULL,
+            )
+        self._followers.append(process)
+
     def processes(self) -> Sequence[int]:
         """Return containerd and what it started."""
         if self._outside is None:
@@ -255,7 +189,7 @@ class PrivateContainerd:
 
     def _settings(self) -> Sequence[str]:
         """Return the words that add to the environment of a program."""
-        path = [str(self._installation.programs), *_search_path()]
+        path = [str(self._installation.programs), *search_path()]
         return (
             "env",
             f"PATH={os.pathsep.join(path)}",
@@ -325,9 +259,10 @@ class PrivateContainerd:
             time.sleep(_POLL_S)
 
     def _wait(self) -> None:
-        """Wait for the end of containerd, which its namespaces bring."""
-        if self._outside is not None:
-            self._outside.wait(_TIMEOUT_S)
+        """Wait for the end of containerd and of ctr, which their namespaces bring."""
+        for process in (self._outside, *self._followers):
+            if process is not None:
+                process.wait(_TIMEOUT_S)
 
     def _answers(self) -> bool:
         if not self._address.exists():

@@ -8,7 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from snapfs.benchmarks.protocols import Target
-from snapfs.benchmarks.scenarios.private_containerd import find_built, find_installed
+from snapfs.benchmarks.scenarios.containerd_installation import (
+    find_built,
+    find_installed,
+)
 from snapfs.benchmarks.targets.containerd_overlayfs import ContainerdOverlayfs
 from snapfs.benchmarks.targets.containerd_snapfs import ContainerdSnapfs
 from snapfs.benchmarks.targets.copied_trees import (
@@ -44,6 +47,7 @@ from snapfs.benchmarks.targets.overlay_tree import (
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
 from snapfs.benchmarks.targets.unpackers import PodmanPull, SnapfsUnpack
+from snapfs.benchmarks.targets.written_bytes import WrittenBytes
 from snapfs.model import Durability
 
 _FACTORIES: Final[tuple[Callable[[], Target], ...]] = (
@@ -79,6 +83,7 @@ _FACTORIES: Final[tuple[Callable[[], Target], ...]] = (
     PodmanPull,
     SnapfsPacks,
     functools.partial(SnapfsUnpack, Durability.IMAGE),
+    WrittenBytes,
 )
 
 TARGETS: Final[Mapping[str, Callable[[], Target]]] = MappingProxyType(

@@ -11,9 +11,9 @@ from pathlib import Path
 import snapfs
 from snapfs.benchmarks.images import BenchImage
 from snapfs.benchmarks.protocols import Fairness, Workspace
+from snapfs.benchmarks.scenarios.containerd_installation import Installation
 from snapfs.benchmarks.scenarios.private_containerd import (
     PROXY,
-    Installation,
     PrivateContainerd,
 )
 from snapfs.benchmarks.targets.layer_packs import ContainerdPacks

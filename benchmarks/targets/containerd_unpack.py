@@ -8,10 +8,10 @@ from pathlib import Path
 
 from snapfs.benchmarks.images import BenchImage
 from snapfs.benchmarks.protocols import NO_COUNTS, Fairness, Family, Workspace
-from snapfs.benchmarks.scenarios import private_containerd
+from snapfs.benchmarks.scenarios import containerd_installation
+from snapfs.benchmarks.scenarios.containerd_installation import Installation
 from snapfs.benchmarks.scenarios.private_containerd import (
     BUILT_IN,
-    Installation,
     PrivateContainerd,
 )
 from snapfs.errors import UnavailableError
@@ -54,7 +54,7 @@ class ContainerdUnpack:
 
     def unavailable(self) -> str:
         """See :meth:`snapfs.benchmarks.protocols.Target.unavailable`."""
-        if reason := private_containerd.unavailable():
+        if reason := containerd_installation.unavailable():
             return reason
         try:
             self._find()
@@ -96,6 +96,13 @@ class ContainerdUnpack:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
         self._snapshots("unpack", image.manifest)
         return NO_COUNTS
+
+    def import_image(self, image: BenchImage) -> None:
+        """Import the image and unpack it; :meth:`discard` undoes it, too."""
+        self._ctr(
+            *("images", "import", "--snapshotter", self.snapshotter),
+            *("--base-name", _BASE, image.archive),
+        )
 
     def contents(self, image: BenchImage) -> Sequence[Path]:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.contents`."""

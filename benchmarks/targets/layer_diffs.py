@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snapfs import syscalls
 from snapfs.benchmarks import programs
 from snapfs.benchmarks.images import TAG, BenchImage
+from snapfs.benchmarks.protocols import NO_COUNTS
 from snapfs.benchmarks.targets.containerd_unpack import ContainerdUnpack
 from snapfs.benchmarks.targets.unpackers import SnapfsUnpack, UmociUnpack
 
 _WORK = "work"
 _DONE = "done"
+_US = 1_000_000
 
 
 class SnapfsLayers(SnapfsUnpack):
@@ -33,10 +35,11 @@ class SnapfsLayers(SnapfsUnpack):
         finally:
             self._snapfs("umount", str(merged))
 
-    def write_layer(self, image: BenchImage, layer: Path) -> None:
+    def write_layer(self, image: BenchImage, layer: Path) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.write_layer`."""
         del image
-        self._snapfs("commit", _DONE, _WORK, "--layer", str(layer))
+        shown = self._snapfs("commit", _DONE, _WORK, "--layer", str(layer))
+        return engine_counts(json.loads(shown)["layer"])
 
     def drop_changes(self, image: BenchImage) -> None:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.drop_changes`."""
@@ -66,11 +69,12 @@ class ContainerdLayers(ContainerdUnpack):
         finally:
             syscalls.umount2(merged, syscalls.UMOUNT_NOFOLLOW)
 
-    def write_layer(self, image: BenchImage, layer: Path) -> None:
+    def write_layer(self, image: BenchImage, layer: Path) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.write_layer`."""
         del image  # without a second snapshot it compares with the parent
         words = ("--snapshotter", self.snapshotter, "diff", _WORK)
         self.containerd.ctr_to(layer, "snapshots", *words)
+        return NO_COUNTS
 
     def drop_changes(self, image: BenchImage) -> None:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.drop_changes`."""
@@ -94,7 +98,7 @@ class UmociLayers(UmociUnpack):
             programs.run("umoci", "unpack", "--image", f"{layout}:{TAG}", str(bundle))
         yield bundle / "rootfs"
 
-    def write_layer(self, image: BenchImage, layer: Path) -> None:
+    def write_layer(self, image: BenchImage, layer: Path) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.write_layer`."""
         del image
         layout = self.home / "layout"
@@ -102,11 +106,17 @@ class UmociLayers(UmociUnpack):
             "umoci", "repack", "--image", f"{layout}:{_DONE}", str(self.home / "bundle")
         )
         layer.symlink_to(_last_layer(layout, _DONE))
+        return NO_COUNTS
 
     def drop_changes(self, image: BenchImage) -> None:
         """See :meth:`snapfs.benchmarks.protocols.LayerTarget.drop_changes`."""
         del image
         programs.run("umoci", "rm", "--image", f"{self.home / 'layout'}:{_DONE}")
+
+
+def engine_counts(shape: Mapping[str, float]) -> Mapping[str, int]:
+    """Return what a command says that its work took, apart from its start and end."""
+    return {"engine_us": round(shape["elapsed_s"] * _US)}
 
 
 def _last_layer(layout: Path, tag: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,14 @@ from typing import Final
 from snapfs.benchmarks import programs
 from snapfs.benchmarks.images import BenchImage
 from snapfs.benchmarks.protocols import NO_COUNTS
-from snapfs.benchmarks.targets.layer_diffs import ContainerdLayers, SnapfsLayers
+from snapfs.benchmarks.targets.layer_diffs import (
+    ContainerdLayers,
+    SnapfsLayers,
+    engine_counts,
+)
 from snapfs.benchmarks.targets.unpackers import TarCommand
+from snapfs.compression import Compression
+from snapfs.compression.choosing import make_compressor
 
 _NEW: Final = "new"
 _USUAL: Final = "-6"
@@ -29,7 +36,7 @@ class TarPacks(TarCommand):
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.stage`."""
         self._tree = tree
 
-    def pack(self, layer: Path, *, is_fast: bool) -> None:
+    def pack(self, layer: Path, *, is_fast: bool) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.pack`."""
         level = _FASTEST if is_fast else _USUAL
         with layer.open("wb") as out:
@@ -40,6 +47,7 @@ class TarPacks(TarCommand):
                 )
             if tar.returncode:
                 raise subprocess.CalledProcessError(tar.returncode, words)
+        return NO_COUNTS
 
     def unstage(self) -> None:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.unstage`."""
@@ -73,6 +81,10 @@ class PigzPacks(TarPacks):
 class SnapfsPacks(SnapfsLayers):
     """``snapfs diff -o``: sorted, both digests in the same pass, a synced file."""
 
+    notes = "; ".join(
+        f"gzip{words} by {make_compressor(Compression.GZIP, fast=is_fast).description}"
+        for words, is_fast in (("", False), (" --fast", True))
+    )
     _tree: Path
 
     def stage(self, tree: Path) -> None:
@@ -80,11 +92,12 @@ class SnapfsPacks(SnapfsLayers):
         self._tree = tree
         (self.home / "empty").mkdir()
 
-    def pack(self, layer: Path, *, is_fast: bool) -> None:
+    def pack(self, layer: Path, *, is_fast: bool) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.pack`."""
         sides = (f"dir:{self._tree}", f"dir:{self.home / 'empty'}")
         how = ("--fast",) if is_fast else ()
-        self._snapfs("diff", *sides, "-o", str(layer), *how)
+        shown = self._snapfs("diff", *sides, "-o", str(layer), *how)
+        return engine_counts(json.loads(shown))
 
     def unstage(self) -> None:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.unstage`."""
@@ -100,11 +113,12 @@ class ContainerdPacks(ContainerdLayers):
         with self.mounted(_NEW) as root:
             programs.run("cp", "-a", f"{tree}/.", str(root))
 
-    def pack(self, layer: Path, *, is_fast: bool) -> None:
+    def pack(self, layer: Path, *, is_fast: bool) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.pack`."""
         del is_fast
         words = ("--snapshotter", self.snapshotter, "diff", _NEW)
         self.containerd.ctr_to(layer, "snapshots", *words)
+        return NO_COUNTS
 
     def unstage(self) -> None:
         """See :meth:`snapfs.benchmarks.protocols.PackTarget.unstage`."""

@@ -48,6 +48,12 @@ _targets = click.option(
     multiple=True,
     help="Only these targets, and a baseline. NAME:PATH is the build of it at PATH.",
 )
+_baseline = click.option(
+    "--baseline",
+    metavar="NAME",
+    default="",
+    help="Compare with this target. Default: what each scenario names.",
+)
 _with = click.option(
     "--with",
     "outside",
@@ -103,6 +109,7 @@ bench.add_command(report)
 @profile_option
 @_patterns
 @_targets
+@_baseline
 @_with
 @_cells
 @seed_option
@@ -135,6 +142,7 @@ def run(
     profile: str,
     only: tuple[str, ...],
     targets: tuple[str, ...],
+    baseline: str,
     outside: tuple[Path, ...],
     cells: tuple[str, ...],
     seed: int,
@@ -175,6 +183,7 @@ def run(
         profile=Profile(profile),
         only=_split(only),
         targets=_split(targets),
+        baseline=baseline,
         cells=cells,
         seed=seed,
         placements=tuple(placements[word] for word in dict.fromkeys(cpus)),

@@ -75,4 +75,5 @@ def tell_layer(
         "entries": written.members,
         "annotations": {COMPRESSOR_ANNOTATION: blob.compressor},
         "warnings": list(written.warnings),
+        "elapsed_s": written.elapsed_s,
     }

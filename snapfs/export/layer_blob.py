@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,11 +33,13 @@ class WrittenLayer:
         blob: Its stored bytes.
         members: Of its tar.
         warnings: What was left out, a line each.
+        elapsed_s: From the first look at the tree to the last stored byte.
     """
 
     blob: WrittenBlob
     members: int
     warnings: tuple[str, ...]
+    elapsed_s: float
 
 
 def write_layer_blob(
@@ -55,6 +58,7 @@ def write_layer_blob(
         UnavailableError: It was stopped.
         OSError: From reading or writing.
     """
+    begun_s = time.perf_counter()
     notes = Notes()
     compressor = make_compressor(settings.compression, fast=settings.fast)
 
@@ -78,7 +82,8 @@ def write_layer_blob(
                 raise
             raise type(error)(f"{source.label}: {error}") from error
         blob = writer.finish()
-    return WrittenLayer(blob, members, notes.lines())
+    elapsed_s = time.perf_counter() - begun_s
+    return WrittenLayer(blob, members, notes.lines(), elapsed_s)
 
 
 def _stoppable(entries: Iterator[LayerEntry], stop: Stop) -> Iterator[LayerEntry]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from snapfs import mountinfo
-from snapfs.benchmarks.protocols import Cell, InvalidResultError, PackTarget
+from snapfs.benchmarks.protocols import (
+    NO_COUNTS,
+    Cell,
+    InvalidResultError,
+    PackTarget,
+)
 from snapfs.benchmarks.scenarios.layer_packing import LayerPacking
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.targets.layer_packs import TarPacks
@@ -52,8 +57,9 @@ def test_a_layer_has_the_whole_tree_each_time(
 @pytest.mark.root
 def test_a_layer_that_lacks_files_is_found(workspaces: Workspaces) -> None:
     class Careless(TarPacks):
-        def pack(self, layer: Path, *, is_fast: bool) -> None:
+        def pack(self, layer: Path, *, is_fast: bool) -> Mapping[str, int]:
             layer.write_bytes(gzip.compress(bytes(1024)))
+            return NO_COUNTS
 
     target = Careless()
     target.start(workspaces.take())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -63,10 +63,11 @@ def test_a_layer_that_lacks_changes_is_found(
                 if broken:
                     (root / "unasked").write_bytes(broken)
 
-        def write_layer(self, image: BenchImage, layer: Path) -> None:
-            super().write_layer(image, layer)
+        def write_layer(self, image: BenchImage, layer: Path) -> Mapping[str, int]:
+            counts = super().write_layer(image, layer)
             if not broken:
                 layer.write_bytes(gzip.compress(bytes(1024)))
+            return counts
 
     target = Careless()
     target.start(workspaces.take())

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from snapfs.benchmarks import profiles
+from snapfs.benchmarks.placement import Placement
 from snapfs.benchmarks.profiles import asks, cell_words, cells_of
 from snapfs.benchmarks.protocols import Profile
 from snapfs.benchmarks.scenarios import SCENARIOS
 from snapfs.benchmarks.scenarios.mount_latency import MountLatency
 from snapfs.benchmarks.scenarios.narrowed import Narrowed
-from snapfs.benchmarks.selection import breadth_first, plan_units
+from snapfs.benchmarks.scenarios.unpack_throughput import UnpackThroughput
+from snapfs.benchmarks.selection import breadth_first, plan_units, select_cells
 from snapfs.benchmarks.targets import TARGETS
+from snapfs.errors import InvalidArgumentError
 
 CHOICES = [
     pytest.param(profile, scenario, words, id=f"{profile}-{scenario}-{words}")
@@ -86,7 +89,28 @@ def test_cells_asked_for_by_their_words_need_not_be_of_the_profile() -> None:
     short = plan_units([mounts], {}, Profile.QUICK)
     whole = plan_units([mounts], {}, Profile.QUICK, is_whole=True)
 
-    assert len(short) < len(whole) == len(mounts.cells(Profile.QUICK))
+    own = [unit for unit in whole if not unit.is_further]
+    assert len(short) < len(own) == len(mounts.cells(Profile.QUICK))
+
+
+def test_cells_of_other_profiles_are_asked_where_the_profile_has_none_like_them() -> (
+    None
+):
+    units = plan_units([UnpackThroughput()], {}, Profile.QUICK, is_whole=True)
+
+    (own,) = select_cells(units, ["layers=1"])
+    (further,) = select_cells(units, ["files=60000 layers=1 compression=zstd"])
+
+    assert own.cell.parameters["files"] == 2000
+    assert further.cell.parameters["files"] == 60_000
+    with pytest.raises(InvalidArgumentError, match="no cell here has"):
+        select_cells(units, ["files=1"])
+
+
+def test_commands_that_unpack_have_all_cpus() -> None:
+    units = plan_units([UnpackThroughput()], {}, Profile.FULL)
+
+    assert {unit.placement for unit in units} == {Placement.FREE}
 
 
 def test_a_scenario_with_cells_of_its_own_is_not_narrowed_again() -> None:
