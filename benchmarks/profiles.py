@@ -11,7 +11,20 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from snapfs.benchmarks.comparison import Schedule
 from snapfs.benchmarks.protocols import Cell, Profile, Scenario
+
+SCHEDULES: Final[Mapping[Profile, Schedule]] = {
+    Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1, counted_calls=()),
+    Profile.STANDARD: Schedule(
+        looks=(6, 9, 12, 15),
+        budget_s=60,
+        counted_runs=1,
+        counted_calls=(),
+        whole_s=20 * 60,
+    ),
+    Profile.FULL: Schedule(looks=(12, 15, 20), budget_s=300),
+}
 
 Choice = Mapping[str, Sequence[str]]
 

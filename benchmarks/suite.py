@@ -21,7 +21,6 @@ from snapfs.benchmarks.backing import (
 from snapfs.benchmarks.comparison import (
     ComparisonRun,
     Plan,
-    Schedule,
     choose_reference,
 )
 from snapfs.benchmarks.conditions import REDO_RULE, RedoRule
@@ -31,7 +30,7 @@ from snapfs.benchmarks.instance import Clock
 from snapfs.benchmarks.leftovers import sweep
 from snapfs.benchmarks.machine import describe_machine, revision
 from snapfs.benchmarks.placement import Placement
-from snapfs.benchmarks.profiles import asks
+from snapfs.benchmarks.profiles import SCHEDULES, asks
 from snapfs.benchmarks.progress import Progress, SilentProgress
 from snapfs.benchmarks.protocols import Profile, Scenario
 from snapfs.benchmarks.results import (
@@ -54,24 +53,12 @@ from snapfs.benchmarks.selection import (
     with_baselines,
 )
 from snapfs.benchmarks.semantics import check_semantics, first_problem
+from snapfs.benchmarks.time_shares import TimeShares
 from snapfs.benchmarks.verdicts import MINIMUM_EFFECT
 from snapfs.benchmarks.workspaces import Workspaces, open_workspaces
 from snapfs.errors import FailedPreconditionError
 
 _log = logging.getLogger(__name__)
-
-SCHEDULES: Final[Mapping[Profile, Schedule]] = {
-    Profile.QUICK: Schedule(looks=(6,), budget_s=0, counted_runs=1, counted_calls=()),
-    Profile.STANDARD: Schedule(
-        looks=(6, 9, 12, 15),
-        budget_s=60,
-        counted_runs=1,
-        counted_calls=(),
-        whole_s=20 * 60,
-    ),
-    Profile.FULL: Schedule(looks=(12, 15, 20), budget_s=300),
-}
-
 
 _ENDED: Final = "the run ended before it"
 
@@ -267,17 +254,18 @@ class Suite:
         waiting = [place for place in breadth_first(units) if known[place] is None]
         yield from ((place, each) for place, each in known.items() if each)
         self._waiting = {units[place].name: _ENDED for place in waiting}
-        weights = [units[place].weight_s(self._schedule) for place in waiting]
-        self._progress.begin(weights)
-        end = time.monotonic() + self._schedule.whole_s
+        shares = TimeShares(
+            [units[place].weight_s(self._schedule) for place in waiting],
+            self._schedule.whole_s,
+        )
+        self._progress.begin(shares.expected_s())
         try:
             for index, place in enumerate(waiting):
                 unit = units[place]
                 self._progress.comparison(index, unit.name, self._schedule.looks[-1])
                 del self._waiting[unit.name]
-                share = weights[index] / sum(weights[index:])
                 try:
-                    yield place, self.compare(unit, (end - time.monotonic()) * share)
+                    yield place, self.compare(unit, shares.budget_s(index))
                 except FailedPreconditionError as error:
                     self._leave_out(unit, str(error))
         finally:

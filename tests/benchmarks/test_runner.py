@@ -12,9 +12,11 @@ import pytest
 
 from snapfs.benchmarks import caches, conditions
 from snapfs.benchmarks.conditions import RedoRule
+from snapfs.benchmarks.profiles import SCHEDULES
 from snapfs.benchmarks.protocols import Cell, Outcome, Profile, Target
 from snapfs.benchmarks.results import Comparison
-from snapfs.benchmarks.suite import SCHEDULES, Suite
+from snapfs.benchmarks.suite import Suite
+from snapfs.benchmarks.time_shares import TimeShares
 from snapfs.benchmarks.verdicts import Verdict
 from snapfs.errors import FailedPreconditionError, InvalidArgumentError
 from support.benchmarking import (
@@ -351,3 +353,17 @@ def test_what_a_profile_does_not_ask_is_in_the_results(tmp_path: Path) -> None:
     )
 
     assert suite.run().left_out == {"unasked": "the quick profile does not ask it"}
+
+
+def test_time_that_one_comparison_does_not_use_goes_to_those_after_it() -> None:
+    now = [100.0]
+    shares = TimeShares([10.0, 30.0, 60.0], 50.0, lambda: now[0])
+
+    assert shares.expected_s() == [5.0, 15.0, 30.0]
+    assert shares.budget_s(0) == 5.0
+    now[0] += 5
+    assert shares.budget_s(1) == 15.0
+    now[0] += 3
+    assert shares.budget_s(2) == 42.0
+    now[0] += 50
+    assert shares.budget_s(2) == 0.0
