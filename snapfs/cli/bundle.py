@@ -49,6 +49,7 @@ from snapfs.cli.signals import ended_by_sigterm
 from snapfs.cli.what import resolve
 from snapfs.errors import (
     AlreadyExistsError,
+    InvalidArgumentError,
     PermissionDeniedError,
     UnavailableError,
 )
@@ -103,7 +104,9 @@ def bundle(
     )
     access = parse_access(read_only, writable, upper)
     selection = parse_selection(platform, layer, at)
-    is_new = not os.path.exists(directory)
+    is_new = not os.path.lexists(directory)
+    if not is_new and not os.path.isdir(directory):
+        raise InvalidArgumentError(f"bundle directory {directory!r} is no directory")
     if not is_new and os.listdir(directory):
         raise AlreadyExistsError(f"bundle directory {directory!r} is not empty")
     access = dataclasses.replace(access, is_local=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
+from snapfs.errors import SnapfsError
 from snapfs.image.layer_blobs import open_layer
 from snapfs.image.resolve import ImageLayer
 from snapfs.image.source import ImageSource
@@ -37,7 +39,10 @@ def layer_index(
         return found
     where = f"{source.name}: layer {layer.descriptor.digest}"
     blob = open_layer(source, layer.descriptor)
-    with PlainStream(blob, layer.descriptor, layer.diff_id, limits, where) as stream:
+    with (
+        _naming(where),
+        PlainStream(blob, layer.descriptor, layer.diff_id, limits, where) as stream,
+    ):
         tree = LayerTree(limits, _AS_WRITTEN)
         reader = TarReader(stream.read_block, extension_bytes=limits.extension_bytes)
         admit = tree.admit
@@ -50,3 +55,14 @@ def layer_index(
     with contextlib.suppress(OSError):  # a full disk: then it is made anew next time
         cache.save(layer.diff_id, index)
     return index
+
+
+@contextlib.contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Say in an error of the tar's reader, which knows no names, where that was."""
+    try:
+        yield
+    except SnapfsError as error:
+        if str(error).startswith(where):  # of the stream, which knows its name
+            raise
+        raise type(error)(f"{where}: {error}") from error

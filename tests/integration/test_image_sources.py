@@ -164,6 +164,19 @@ def test_a_damaged_blob_is_found_although_its_index_is_kept(
     assert second["problem"] == ""
 
 
+@pytest.mark.parametrize("verb", ["layers", "ls", "verify"])
+def test_what_is_no_tar_is_named_in_the_error(
+    command: Command, tmp_path: Path, verb: str
+) -> None:
+    command.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    (tmp_path / "layer.tar").write_bytes(b"no tar")
+
+    done = command("image", verb, f"tar:{tmp_path}/layer.tar")
+
+    assert (done.returncode, done.stderr.count("\n")) == (7, 1)
+    assert f"tar:{tmp_path}/layer.tar" in done.stderr
+
+
 @pytest.mark.root
 def test_every_command_of_the_page_runs(
     command: Command, sources: dict[str, str], tmp_path: Path

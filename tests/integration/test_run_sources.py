@@ -211,6 +211,18 @@ def test_a_bundle_says_what_the_image_says(
     command.ok("umount", place / "rootfs")
 
 
+def test_a_bundle_where_a_file_is_gets_refused_before_it_is_unpacked(
+    command: Command, image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    done = command("bundle", image, tmp_path / "file")
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is no directory" in done.stderr
+    assert not command.root.exists()
+
+
 @pytest.mark.usefixtures("unmounted")
 def test_a_bundle_whose_user_is_unknown_is_taken_back(
     command: Command, image: str, tmp_path: Path, scratch: Path
