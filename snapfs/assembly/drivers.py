@@ -109,7 +109,14 @@ def choose_for_stack(stack: Stack, prefix: XattrPrefix, wanted: str) -> DriverCh
         if stack.upperdir:
             check_storage(stack.upperdir, prefix)
 
-    return _choose(wanted, check_kernel, stack.upperdir, prefix)
+    choice = _choose(wanted, check_kernel, stack.upperdir, prefix)
+    if wanted == "auto" and choice.name == "kernel" and not has_sys_admin():
+        why_not = _why_not_fuse(stack.upperdir, prefix)
+        raise UnavailableError(
+            f"an ordinary user mounts by FUSE alone, and here {why_not}; run as root,"
+            " or look around in 'snapfs shell', which needs neither"
+        )
+    return choice
 
 
 def _choose(

@@ -103,12 +103,13 @@ def parse_source(text: str, snapshots: Collection[str] = ()) -> SourceReference:
         DataLossError: It is the path of something that is damaged.
         UnimplementedError: It has a digest or a compression that is not ours.
     """
+    scheme, colon, rest = text.partition(":")
+    is_scheme = text.startswith(DOCKER) or (colon and scheme in SCHEMES)
+    if is_scheme and not rest.removeprefix("//"):
+        raise InvalidArgumentError(f"{text!r} names nothing after the scheme")
     if text.startswith(DOCKER):
         return RegistryReference(parse_name(text.removeprefix(DOCKER)))
-    scheme, colon, rest = text.partition(":")
-    if colon and scheme in SCHEMES:
-        if not rest:
-            raise InvalidArgumentError(f"{text!r} names nothing after the scheme")
+    if is_scheme:
         return _with_scheme(scheme, rest)
     if text.startswith(("/", ".")):
         return _from_path(text)

@@ -205,6 +205,20 @@ def test_an_ordinary_user_mounts_an_image_by_fuse(open_directory: Path) -> None:
     assert done.stdout == "within\nlink\nsub\n1\nbig\nclosed\n"
 
 
+def test_an_ordinary_user_without_fuse_is_told_what_works(open_directory: Path) -> None:
+    if os.stat("/dev/fuse").st_mode & 0o002:
+        pytest.skip("every user may open /dev/fuse here")
+    for name in ("base", "mnt"):
+        (open_directory / name).mkdir()
+    user = as_nobody(open_directory / "root")
+
+    done = user("mount", f"layers:{open_directory}/base", open_directory / "mnt")
+
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert "/dev/fuse" in done.stderr
+    assert "'snapfs shell'" in done.stderr
+
+
 @pytest.fixture
 def scratch(command: Command, tmp_path: Path) -> Path:
     """Where temporary changes go."""

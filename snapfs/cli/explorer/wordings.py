@@ -10,7 +10,7 @@ from rich.text import Text
 
 from snapfs.cli.explorer.tree_model import TreeRow
 from snapfs.cli.image_shapes import mode_text, shown_path
-from snapfs.cli.wording import human_bytes, one_line, printable, timestamp
+from snapfs.cli.wording import counted, human_bytes, one_line, printable, timestamp
 from snapfs.inspect.changes import ChangeKind
 from snapfs.inspect.inspection import Inspection, Layer
 from snapfs.inspect.merged import MergedTree
@@ -143,12 +143,13 @@ def row_details(
 def layer_details(layer: Layer) -> list[str]:
     """Return all about one layer, a line each."""
     stats = layer.index.stats()
+    entries = counted(stats.entries, "entry", "entries")
     lines = [
         f"layer {layer.number}",
-        f"{human_bytes(stats.size_bytes)} in {stats.entries} entries",
+        f"{human_bytes(stats.size_bytes)} in {entries}",
     ]
     if layer.digest:
         lines += [f"{human_bytes(layer.size_bytes)} stored", layer.digest[:27]]
     if stats.whiteouts:
-        lines.append(f"{stats.whiteouts} whiteouts")
+        lines.append(counted(stats.whiteouts, "whiteout"))
     return [*lines, short_command(layer.command)]
