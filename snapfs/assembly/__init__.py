@@ -6,7 +6,6 @@ difference: both are a :class:`snapfs.snapshotter.Store`.
 """
 
 from snapfs.assembly.opening import OpenStore, open_store
-from snapfs.assembly.serving import serve
 from snapfs.assembly.settings import DRIVERS, ServeSettings, StoreSettings
 
 __all__ = [
@@ -15,5 +14,4 @@ __all__ = [
     "ServeSettings",
     "StoreSettings",
     "open_store",
-    "serve",
 ]

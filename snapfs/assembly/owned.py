@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from types import TracebackType
 from typing import Self
@@ -210,6 +209,8 @@ def _remove_scratch(paths: StatePaths) -> None:
     """Remove what probes and sockets left when they were killed."""
     for name in os.listdir(paths.root):
         if name.startswith(SCRATCH_PREFIX):
+            import shutil  # there seldom is any
+
             # Where it stays, it is empty and harms nobody.
             shutil.rmtree(os.path.join(paths.root, name), ignore_errors=True)
 

@@ -15,7 +15,6 @@ import fcntl
 import itertools
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -108,6 +107,8 @@ def changes_for(access: Access, what: str, top: str) -> Iterator[Changes | None]
 
 def new_temporary() -> Changes:
     """Make a temporary directory for changes, still without ``fs`` and ``work``."""
+    import tempfile  # most commands change nothing
+
     place = os.environ.get("TMPDIR") or _USUAL_PLACE
     if not os.access(place, os.W_OK | os.X_OK):
         place = tempfile.gettempdir()
@@ -171,6 +172,8 @@ def left_changes() -> Iterator[tuple[Changes, str]]:
     Left behind are those of mounts that ended with the host, or by another umount than
     ours, and of commands that were killed.
     """
+    import tempfile
+
     from snapfs.assembly.upper_use import is_upper_used
 
     usual = (os.environ.get("TMPDIR"), _USUAL_PLACE, tempfile.gettempdir())

@@ -30,7 +30,7 @@ def _open_store(root: str, driver: str, create: bool) -> AbstractContextManager[
 
 
 def _serve(root: str, settings: ServeSettings) -> None:
-    from snapfs.assembly import serve
+    from snapfs.assembly.serving import serve
 
     serve(root, settings)
 

@@ -14,7 +14,7 @@ from snapfs.differ import Settler
 from snapfs.errors import AlreadyExistsError, NotFoundError
 from snapfs.manager.core import SnapshotManager
 from snapfs.manager.disk_errors import disk_errors
-from snapfs.metadata import Row, parse_filters
+from snapfs.metadata import Row
 from snapfs.model import NO_LABELS, Info, Kind, Mount, Owner, Usage
 
 TARGET_LABEL: Final = "containerd.io/snapshot.ref"
@@ -105,6 +105,8 @@ class ContainerdSnapshotter:
 
     def walk(self, filters: Sequence[str] = ()) -> Iterator[Info]:
         """See :meth:`snapfs.snapshotter.Snapshotter.walk`."""
+        from snapfs.metadata.filters import parse_filters  # loads RE2
+
         matches = parse_filters(filters)
         return (
             row.info

@@ -17,7 +17,7 @@ from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.publishing import LayerPublisher
 from snapfs.manager.reclaim import Reclaimer
-from snapfs.metadata import MetadataStore, Row, parse_filters
+from snapfs.metadata import MetadataStore, Row
 from snapfs.model import (
     NO_LABELS,
     Durability,
@@ -122,6 +122,8 @@ class SnapshotManager:
 
     def walk(self, filters: Sequence[str] = ()) -> Iterator[Info]:
         """See :meth:`snapfs.snapshotter.Snapshotter.walk`."""
+        from snapfs.metadata.filters import parse_filters  # loads RE2
+
         matches = parse_filters(filters)
         return (row.info for row in self._metadata.rows() if matches(row.info))
 
@@ -152,6 +154,8 @@ class SnapshotManager:
 
     def list_details(self, filters: Sequence[str] = ()) -> Iterator[SnapshotDetails]:
         """See :meth:`snapfs.snapshotter.StoreAdmin.list_details`."""
+        from snapfs.metadata.filters import parse_filters  # loads RE2
+
         matches = parse_filters(filters)
         return (
             views.details(self._parts, row)

@@ -1,8 +1,10 @@
-"""What the store knows of its snapshots: SQLite with an index in memory."""
+"""What the store knows of its snapshots: SQLite with an index in memory.
 
-from snapfs.metadata.filters import parse_filters
+:mod:`snapfs.metadata.filters` is for those who filter: its RE2 takes a while to load.
+"""
+
 from snapfs.metadata.labels import checked_labels
 from snapfs.metadata.row import Row, committed_row
 from snapfs.metadata.store import MetadataStore
 
-__all__ = ["MetadataStore", "Row", "checked_labels", "committed_row", "parse_filters"]
+__all__ = ["MetadataStore", "Row", "checked_labels", "committed_row"]

@@ -15,8 +15,6 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -62,9 +60,12 @@ class LoopImages:
         self._default_bytes = default_bytes
         self._exempt_label = exempt_label
         self._makes_new = makes_new
-        self._mkfs = shutil.which(_MKFS[0], path=_PLACES) or ""
+        self._mkfs = ""
         if not makes_new:
             return
+        from shutil import which  # few stores limit by loop images
+
+        self._mkfs = which(_MKFS[0], path=_PLACES) or ""
         if not self._mkfs or os.geteuid() != 0:
             raise UnavailableError(
                 "limits.backend = 'loop' needs root and mkfs.ext4 (e2fsprogs)"
@@ -153,6 +154,8 @@ class LoopImages:
         self._run("mount", "-t", "ext4", "-o", "loop", image, directory)
 
     def _run(self, *words: str) -> None:
+        import subprocess
+
         try:
             subprocess.run(  # noqa: S603 - our own words, and paths of our own
                 words, check=True, capture_output=True, text=True

@@ -15,7 +15,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from snapfs.errors import SnapfsError
@@ -57,6 +56,8 @@ class DirectoryReserve:
         self._closing = False
         # Filling competes with the calls of a burst for the journal.
         self._calls = Burst(_QUIET_S)
+        from concurrent.futures import ThreadPoolExecutor  # for a service alone
+
         self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
         self._thread = threading.Thread(
             target=self._fill_for_ever, name="reserve", daemon=True

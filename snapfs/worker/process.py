@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from snapfs.errors import UnavailableError
 from snapfs.model import Usage
 from snapfs.worker.removal import Removal
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class WorkerProcess:
@@ -59,6 +60,8 @@ class WorkerProcess:
             self._reap()
 
     def _request(self, operation: str, path: str, **more: object) -> dict[str, Any]:
+        import json  # here and below: most commands start no worker
+
         line = json.dumps({"op": operation, "path": path, **more})
         with self._lock:
             # The second time with a fresh process: the first may have been killed.
@@ -74,6 +77,8 @@ class WorkerProcess:
     def _ask(self, line: str) -> str:
         """Return the whole answer; "" after the process has ended, and is reaped."""
         if self._process is None:
+            import subprocess
+
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "snapfs.worker"],
                 stdin=subprocess.PIPE,

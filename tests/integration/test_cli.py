@@ -16,24 +16,40 @@ import pytest
 from support.command import DEFAULT_SIGINT, Command
 
 HEAVY: Final = ("grpc", "sqlite3", "rich", "psutil", "json", "logging", "tomllib")
+# What a store needs only while it serves, filters, limits or removes.
+OF_A_SERVICE: Final = ("re2", "concurrent.futures", "socket", "rich", "tomllib")
 
 
-@pytest.mark.parametrize("word", ["--help", "--version"])
-def test_help_and_version_load_nothing_heavy(command: Command, word: str) -> None:
+def loaded_modules(command: Command, *words: str) -> set[str]:
+    """Return the modules that a command has loaded when it is done."""
     code = (
         "import sys; from snapfs.cli.main import main; main(sys.argv[1:]);"
         "print(*sorted(sys.modules), file=sys.stderr)"
     )
-
     done = subprocess.run(
-        [sys.executable, "-c", code, word],
+        [sys.executable, "-c", code, *words],
         env=command.environment,
         capture_output=True,
         text=True,
         check=True,
     )
+    return set(done.stderr.split())
 
-    loaded = set(done.stderr.split())
+
+def test_a_short_command_loads_nothing_of_a_service(command: Command) -> None:
+    root = ("--root", str(command.root))
+    command.ok("prepare", "work")
+
+    loaded = loaded_modules(command, *root, "mounts", "work")
+
+    assert "snapfs.manager.core" in loaded
+    assert loaded.isdisjoint(OF_A_SERVICE)
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(command: Command, word: str) -> None:
+    loaded = loaded_modules(command, word)
+
     assert "snapfs.cli.main" in loaded
     assert loaded.isdisjoint(HEAVY)
     assert "snapfs.assembly" not in loaded

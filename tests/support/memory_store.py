@@ -22,7 +22,7 @@ from snapfs.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from snapfs.metadata import parse_filters
+from snapfs.metadata.filters import parse_filters
 from snapfs.model import (
     NO_LABELS,
     Durability,
