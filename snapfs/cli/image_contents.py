@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import tempfile
 
 import click
 
 from snapfs.cli.image_opening import check_tree_options, inspecting, tree_options
 from snapfs.cli.lazy import Command, examples
+from snapfs.cli.replacing import replacing
 from snapfs.cli.session import Session, pass_session
 from snapfs.errors import AlreadyExistsError, NotFoundError
 from snapfs.inspect.inspection import Inspection
@@ -125,21 +124,14 @@ def copy_file(
     parent = os.path.dirname(destination) or "."
     if not os.path.isdir(parent):
         raise NotFoundError(f"directory {parent!r} does not exist")
-    descriptor, temporary = tempfile.mkstemp(prefix=".snapfs-", dir=parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for piece in pieces:
-                if piece.count(0) == len(piece):
-                    file.seek(len(piece), os.SEEK_CUR)  # a hole is as good
-                else:
-                    file.write(piece)
-            file.truncate(entry.size_bytes)
-            file.flush()
-            os.fchmod(file.fileno(), entry.mode & 0o777)
-            os.utime(file.fileno(), ns=(entry.mtime_ns, entry.mtime_ns))
-        os.rename(temporary, destination)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):  # it was renamed
-            os.unlink(temporary)
-        raise
+    with replacing(destination) as file:
+        for piece in pieces:
+            if piece.count(0) == len(piece):
+                file.seek(len(piece), os.SEEK_CUR)  # a hole is as good
+            else:
+                file.write(piece)
+        file.truncate(entry.size_bytes)
+        file.flush()
+        os.fchmod(file.fileno(), entry.mode & 0o777)
+        os.utime(file.fileno(), ns=(entry.mtime_ns, entry.mtime_ns))
     return entry.size_bytes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 
 import click
 
 from snapfs.cli.image_opening import inspecting, platform_option
 from snapfs.cli.image_progress import ReadingProgress
 from snapfs.cli.lazy import Command, examples
+from snapfs.cli.replacing import replacing
 from snapfs.cli.session import Session, pass_session
 from snapfs.errors import InvalidArgumentError, NotFoundError
 
@@ -62,18 +61,9 @@ def report(session: Session, source: str, output: str, platform: str | None) -> 
 
 
 def _write(output: str, page: str) -> None:
-    directory = os.path.dirname(output) or "."
-    descriptor, temporary = tempfile.mkstemp(prefix=".snapfs-", dir=directory)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            # As any file that the user makes; mkstemp's are private.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)
-        os.rename(temporary, output)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):  # it was renamed
-            os.unlink(temporary)
-        raise
+    with replacing(output) as file:
+        file.write(page.encode())
+        # As any file that the user makes; a temporary one is private.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.fchmod(file.fileno(), 0o666 & ~mask)

@@ -59,3 +59,21 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert says in done.stderr
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.root
+def test_a_page_that_cannot_be_written_is_named_and_leaves_nothing(
+    command: Command, source: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    refused = command("image", "report", source, "-o", "/sys/report.html")
+    # Eight blocks of 512 bytes, as if the disk were full.
+    command.words[:0] = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh"]
+
+    full = command("image", "report", source, "-o", page)
+
+    assert (refused.returncode, full.returncode) == (1, 1)
+    assert refused.stderr.startswith("snapfs: /sys/report.html: ")
+    assert full.stderr == f"snapfs: {page}: File too large\n"
+    assert not [path for path in tmp_path.iterdir() if "report" in path.name]
+    assert not list(tmp_path.glob(".snapfs-*"))
