@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -77,16 +78,14 @@ def cleanup(
     snapshots that are gone are named, and left alone. Temporary changes of 'snapfs
     mount --rw' that no mount needs are this user's in $TMPDIR, /var/tmp and /tmp.
     """
-    passing = _passing(dry_run=dry_run)
-    try:
-        _clean_store(session, passing, dry_run, socket, snapshotter, grace_s, force)
-    except NotFoundError:
-        if not passing:
-            raise
+    passing = _passing(session, dry_run=dry_run)
+    if passing and not os.path.exists(StatePaths(session.root).identity):
         _show(session, passing, dry_run=dry_run)  # without a store there are these
+    else:
+        _clean_store(session, passing, dry_run, socket, snapshotter, grace_s, force)
 
 
-def _passing(*, dry_run: bool) -> list[Garbage]:
+def _passing(session: Session, *, dry_run: bool) -> list[Garbage]:
     """Remove temporary changes that no mount needs; return what it was."""
     from snapfs.worker.measuring import measure_tree
 
@@ -96,8 +95,12 @@ def _passing(*, dry_run: bool) -> list[Garbage]:
             usage = measure_tree(changes.directory)
         except OSError:  # an ordinary user's directory without rights
             usage = None
-        if not dry_run:
-            changes.discard()
+        try:
+            if not dry_run:
+                changes.discard()
+        except SnapfsError as error:
+            session.output.note(str(error))
+            continue
         found.append(Garbage(changes.directory, reason, usage))
     return found
 
