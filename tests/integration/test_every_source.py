@@ -137,11 +137,19 @@ def containerd(case: Case) -> Iterator[str]:
         yield str(sandbox.home / "containerd.sock")
 
 
+# The others are mounted in test_mount_sources, and opened by each image verb.
+_USUAL: Final = ("docker-legacy", "pipe", "dir", "layers", "docker", "snapshot")
+
+
 @pytest.fixture(
     params=[
-        *FORMS,
-        *("pipe", "tar", "dir", "layers", "docker", "snapshot"),
+        *_USUAL,
         pytest.param("containerd", marks=pytest.mark.containerd),
+        *(
+            pytest.param(form, marks=pytest.mark.full)
+            for form in (*FORMS, "tar")
+            if form not in _USUAL
+        ),
     ]
 )
 def source(request: pytest.FixtureRequest, command: Command, case: Case) -> Source:
