@@ -129,11 +129,12 @@ def test_podman_loads_and_mounts_the_same_tree(
     stocked: Command, tmp_path: Path
 ) -> None:
     needs("podman")
-    words = ("--format", "docker-archive", "--name", "snapfs.test/x:1")
-    stocked.ok("export", "demo", "-o", tmp_path / "x", *words)
+    words = ("--format", "docker-archive", "--name", "snapfs.test/x:1", "--json")
+    document = json.loads(stocked.ok("export", "demo", "-o", tmp_path / "x", *words))
     with tempfile.TemporaryDirectory(prefix="p") as short:  # podman asks for it
         podman = ("podman", "--root", f"{short}/root", "--runroot", f"{short}/run")
         run(*podman, "load", "-i", tmp_path / "x")
+        run(*podman, "save", "-o", tmp_path / "saved", "snapfs.test/x:1")
         place = run(*podman, "image", "mount", "snapfs.test/x:1").strip()
         try:
             have = read_metadata(os.fsencode(place))
@@ -145,6 +146,8 @@ def test_podman_loads_and_mounts_the_same_tree(
     want = shown(stocked, "demo", tmp_path / "want")
     without_root(have, want)
     assert compare(have, want, ("links",)) == []
+    again = Command(tmp_path / "again").ok("unpack", tmp_path / "saved").strip()
+    assert again == document["layers"][-1]["chain_id"]
 
 
 def seen(running: Containerd, name: str, observer: Observer) -> Tree:
@@ -204,3 +207,6 @@ def test_containerd_imports_and_runs_it(
     without_root(have, want)
     assert compare(have, want) == []
     assert running.run(IMAGE, "c", "/srv/app/hello") == HELLO
+    running.ctr("images", "export", tmp_path / "saved", IMAGE)
+    again = Command(tmp_path / "again").ok("unpack", tmp_path / "saved").strip()
+    assert again == names[-1]
