@@ -27,6 +27,7 @@ _AS_USER: Final = (
     *("unshare", "--user", "--mount", "--pid", "--fork", "--kill-child"),
 )
 _AS_ROOT: Final = "setpriv --reuid=0 --regid=0 --clear-groups"
+_BIRTH: Final = f'echo born; read go; exec {_AS_ROOT} sh -c "$1"'
 # As support.sandbox.INIT, once the maps are there. rootlesskit copies /run, too.
 _INIT: Final = (
     "trap '' CHLD && mount -t proc proc /proc && mount -t tmpfs tmpfs /run"
@@ -41,12 +42,7 @@ class RootlessSandbox(Sandbox):
         os.chown(self.home, USER, USER)
         self._delegate_cgroup()
         holder = subprocess.Popen(
-            [
-                *_AS_USER,
-                "sh",
-                "-c",
-                f"echo born; read go; exec {_AS_ROOT} sh -c '{init()}'",
-            ],
+            [*_AS_USER, "sh", "-c", _BIRTH, "sh", _INIT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -64,21 +60,13 @@ class RootlessSandbox(Sandbox):
         return ["nsenter", f"--target={pid}", *namespaces, "-S0", "-G0", "--"]
 
     def _delegate_cgroup(self) -> None:
-        roots = [
-            CGROUP_ROOT,
-            *(path for path in CGROUP_ROOT.iterdir() if path.is_dir()),
-        ]
-        for root in roots:
+        folders = [path for path in CGROUP_ROOT.iterdir() if path.is_dir()]
+        for root in (CGROUP_ROOT, *folders):
             if (root / "cgroup.procs").exists():
                 own = Path(f"{root}{self.cgroup}")
                 own.mkdir()
                 for path in (own, *own.iterdir()):
                     os.chown(path, USER, USER)
-
-
-def init() -> str:
-    """Return what the first process of the sandbox does, quoted for a shell."""
-    return _INIT.replace("'", "'\\''")
 
 
 def _line(stream: IO[bytes] | None) -> bytes:
