@@ -69,6 +69,11 @@ class FuseDriver:
         """The word for snapshots of this driver."""
         return "fuse"
 
+    @property
+    def stores_host_owners(self) -> bool:
+        """See :class:`snapfs.driver.Driver`; a server that maps stores the others."""
+        return not self._remap_ids
+
     def mounts(self, stack: Stack) -> list[Mount]:
         """Return the one mount that shows ``stack``, as containerd will mount it.
 

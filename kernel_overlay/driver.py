@@ -56,6 +56,11 @@ class OverlayDriver:
         """The word for snapshots of this driver."""
         return "kernel"
 
+    @property
+    def stores_host_owners(self) -> bool:
+        """See :class:`snapfs.driver.Driver`; upperdirs are not mapped."""
+        return True
+
     def mounts(self, stack: Stack) -> list[Mount]:
         """Return the one mount that shows ``stack``, as containerd will mount it.
 

@@ -41,6 +41,11 @@ class Driver(Protocol):
         """The word that is stored with each snapshot: "kernel" or "fuse"."""
         ...
 
+    @property
+    def stores_host_owners(self) -> bool:
+        """Whether the owners on disk are the host's, for a container that maps them."""
+        ...
+
     def mounts(self, stack: Stack) -> list[Mount]:
         """Return the mounts that show ``stack``, in containerd's words; at least one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from snapfs.assembly.mounted_chain import mounted_chain
 from snapfs.closing import Closing
 from snapfs.differ import Content, LayerOrder, Settler
 from snapfs.layer.limits import Policy
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.model import Durability, Mount
 from snapfs.overlay_format import XattrPrefix
 from snapfs.remote.content_store import ContentStore
@@ -27,6 +29,7 @@ class StoreDiffer(Closing):
 
     def __init__(self, store: SnapshotManager, settings: ServeSettings) -> None:
         status = store.status()
+        self._store = store
         self._content = ContentStore(
             settings.containerd_address, settings.containerd_root
         )
@@ -71,12 +74,20 @@ class StoreDiffer(Closing):
         stop: Stop,
     ) -> Content:
         """See :meth:`snapfs.differ.Differ.diff`."""
+        chain = mounted_chain(after, self._snapshots)
         return self._maker.make(
             mounted_chain(before, self._snapshots),
-            mounted_chain(after, self._snapshots),
+            chain,
             order,
             stop,
+            self._owners(chain[0]),
         )
+
+    def _owners(self, upper: str) -> StoredOwners | None:
+        active = self._store.active_in(os.path.dirname(upper))
+        if active is None:
+            return None
+        return StoredOwners.of_labels(active.info.labels)
 
     def close(self) -> None:
         """Let go of containerd; a second call does nothing."""

@@ -23,6 +23,7 @@ from snapfs.errors import (
     UnimplementedError,
 )
 from snapfs.image.media_types import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.overlay_format import XattrPrefix
 from snapfs.remote.content_writer import abort_write
 from snapfs.remote.layer_job import Begun, LayerUpload, Made, UploadReport
@@ -63,10 +64,12 @@ class LayerMaker:
         after: tuple[str, ...],
         order: LayerOrder,
         stop: Stop,
+        owners: StoredOwners | None = None,
     ) -> Content:
         """Make the layer that turns one chain into another, as the order says.
 
-        Both are directories of the store, highest first.
+        Both are directories of the store, highest first; ``owners`` says how the
+        host's owners are written, in those that have such.
 
         Raises:
             SnapfsError: As :meth:`snapfs.differ.Differ.diff`.
@@ -87,6 +90,7 @@ class LayerMaker:
             before=tuple(map(os.fsencode, before)),
             after=tuple(map(os.fsencode, after)),
             xattr_prefix=self._prefix,
+            owners=owners,
         )
         made = _Upload(job).run(stop)
         for warning in made.warnings:

@@ -12,8 +12,6 @@ from snapfs.model import Mount
 
 _ESCAPED: Final = re.compile(r"\\(.)")
 _COLON: Final = re.compile(r"(?<!\\):")
-# Owners on disk are not those that a container sees.
-_MAPPINGS: Final = ("uidmap=", "gidmap=")
 
 
 def mounted_chain(mounts: Sequence[Mount], snapshots: str) -> tuple[str, ...]:
@@ -22,12 +20,9 @@ def mounted_chain(mounts: Sequence[Mount], snapshots: str) -> tuple[str, ...]:
     ``snapshots`` is the store's directory of numbered directories.
 
     Raises:
-        UnimplementedError: They are not those of one snapshot of the store, or show
-            owners otherwise than they are on disk.
+        UnimplementedError: They are not those of one snapshot of the store.
     """
-    if len(mounts) == 1 and not any(
-        option.startswith(_MAPPINGS) for option in mounts[0].options
-    ):
+    if len(mounts) == 1:
         directories = _directories(mounts[0])
         if directories and all(_is_ours(path, snapshots) for path in directories):
             return directories

@@ -82,7 +82,9 @@ def diff(
     refuse_layer_options(options)
     sides = read_sides(session, key, parent)
     counter = _Counter()
-    with opened_diff(sides.before, sides.after, sides.prefix) as changes:
+    with opened_diff(
+        sides.before, sides.after, sides.prefix, owners=sides.owners
+    ) as changes:
         counted = counter.counting(changes)
         if session.output.as_json:
             session.output.records(map(_shape, counted))

@@ -27,7 +27,12 @@ def write_diff_layer(
     """
     settings, media_type = read_layer_settings(options)
     source = DiffLayer(
-        repr(what), Step(None, ""), sides.before, sides.after, sides.prefix
+        repr(what),
+        Step(None, ""),
+        sides.before,
+        sides.after,
+        sides.prefix,
+        sides.owners,
     )
     with written_layer(session.output, source, output, settings) as (written, publish):
         sides.check(session)

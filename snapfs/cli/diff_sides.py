@@ -7,6 +7,7 @@ import dataclasses
 from snapfs.cli.directories import existing_directory, snapshot_directories
 from snapfs.cli.session import Session, suggesting
 from snapfs.errors import InvalidArgumentError
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.model import SnapshotDetails
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
 
@@ -30,12 +31,18 @@ class Side:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sides:
-    """Both trees, as the diff engine takes them."""
+    """Both trees, as the diff engine takes them.
+
+    Attributes:
+        owners: How the host's owners are shown: as the container of the first
+            snapshot sees them, where it has a user namespace.
+    """
 
     before: tuple[str, ...]
     after: tuple[str, ...]
     prefix: XattrPrefix
     snapshots: tuple[SnapshotDetails, ...]
+    owners: StoredOwners | None
 
     def check(self, session: Session) -> None:
         """Refuse what was read of snapshots that are not there any more.
@@ -62,11 +69,14 @@ def read_sides(session: Session, what: str, other: str) -> Sides:
     before = _side(session, other) if other else None
     known = [side for side in (after, before) if side is not None]
     prefixes = [side.prefix for side in known if side.prefix is not None]
+    snapshots = tuple(side.details for side in known if side.details is not None)
+    owners = (StoredOwners.of_labels(each.info.labels) for each in snapshots)
     return Sides(
         before.layers if before is not None else after.below,
         after.layers,
         prefixes[0] if prefixes else fitting_prefix(),
-        tuple(side.details for side in known if side.details is not None),
+        snapshots,
+        next(filter(None, owners), None),
     )
 
 

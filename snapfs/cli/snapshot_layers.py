@@ -6,6 +6,7 @@ from snapfs.export.chain import is_root_opaque
 from snapfs.export.config import Step
 from snapfs.export.diff_layer import DiffLayer
 from snapfs.export.layer_source import DirectoryLayer, LayerSource
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.model import Kind, SnapshotDetails
 from snapfs.overlay_format import XattrPrefix
 from snapfs.unpack.sharing import DIFF_ID_LABEL
@@ -32,4 +33,5 @@ def snapshot_layer(details: SnapshotDetails, prefix: XattrPrefix) -> LayerSource
     if is_unpacked or hides_all:
         return DirectoryLayer(label, step, details.content, prefix, hides_all)
     below = details.lowerdirs
-    return DiffLayer(label, step, below, (details.content, *below), prefix)
+    owners = StoredOwners.of_labels(info.labels)
+    return DiffLayer(label, step, below, (details.content, *below), prefix, owners)

@@ -10,6 +10,7 @@ from snapfs.export.config import Step
 from snapfs.layer.changed_entries import changed_entries
 from snapfs.layer.diff import opened_diff
 from snapfs.layer.notes import Notes
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.layer.written import LayerEntry
 from snapfs.overlay_format import XattrPrefix
 
@@ -22,6 +23,7 @@ class DiffLayer:
         before: The directories of the tree as it was, highest first.
         after: The directories of the tree as it is, highest first.
         prefix: Of their marks.
+        owners: How the host's owners are written, in layers that have such.
     """
 
     label: str
@@ -29,11 +31,17 @@ class DiffLayer:
     before: tuple[str, ...]
     after: tuple[str, ...]
     prefix: XattrPrefix
+    owners: StoredOwners | None = None
 
     @contextmanager
     def entries(self, notes: Notes) -> Iterator[Iterator[LayerEntry]]:
         """See :class:`snapfs.export.layer_source.LayerSource`."""
         with opened_diff(
-            self.before, self.after, self.prefix, unchanged=True, notes=notes
+            self.before,
+            self.after,
+            self.prefix,
+            unchanged=True,
+            notes=notes,
+            owners=self.owners,
         ) as changes:
             yield changed_entries(changes, notes)

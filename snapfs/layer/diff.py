@@ -26,6 +26,7 @@ from snapfs.layer.layer_search import Part
 from snapfs.layer.layer_view import LayerView, Shown
 from snapfs.layer.link_groups import LinkGroups
 from snapfs.layer.notes import Notes
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.overlay_format import XattrPrefix
 
 StrPath = str | bytes
@@ -43,6 +44,7 @@ def opened_diff(
     *,
     unchanged: bool = False,
     notes: Notes | None = None,
+    owners: StoredOwners | None = None,
 ) -> Iterator[Iterator[Change]]:
     """Compare two chains of layers, each highest first; yield the changes lazily.
 
@@ -62,6 +64,7 @@ def opened_diff(
         unchanged: Also give what did not change and a layer needs: directories of
             what changed, hard links of what changed.
         notes: Told of extended attributes that are left out when they are read.
+        owners: How the host's owners are shown, in layers that have such.
 
     Raises:
         UnimplementedError: See :func:`snapfs.layer.compare.differing`.
@@ -73,8 +76,8 @@ def opened_diff(
         new = [directories.add(path) for path in after]
         yield iter(
             TreeDiff(
-                LayerView(directories, old, prefix),
-                LayerView(directories, new, prefix),
+                LayerView(directories, old, prefix, owners),
+                LayerView(directories, new, prefix, owners),
                 unchanged=unchanged,
                 notes=notes,
             )

@@ -18,6 +18,7 @@ from snapfs.layer.layer_directories import LayerDirectories
 from snapfs.layer.layer_search import Part, Search, below, stat_entry
 from snapfs.layer.notes import Notes
 from snapfs.layer.shown_xattrs import shown_xattrs
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.overlay_format import XattrPrefix, is_whiteout, is_xattr_whiteout
 from snapfs.overlay_marks import Marks, path_of
 
@@ -57,14 +58,25 @@ class LayerView:
         directories: Where the layers are open; must outlive the view.
         chain: The numbers of the layers there, highest first; none shows nothing.
         prefix: Where the layers keep their marks.
+        owners: How the host's owners are shown, in layers that have such; None where
+            they are shown as they are.
     """
 
     def __init__(
-        self, directories: LayerDirectories, chain: Sequence[int], prefix: XattrPrefix
+        self,
+        directories: LayerDirectories,
+        chain: Sequence[int],
+        prefix: XattrPrefix,
+        owners: StoredOwners | None = None,
     ) -> None:
         self.chain = tuple(chain)
         self.prefix = prefix
         self._directories = directories
+        self._owners: dict[int, StoredOwners] = {}
+        if owners is not None:
+            for position in range(len(self.chain)):
+                if owners.hold_in(os.fstat(self.open(Part(position, b"")))):
+                    self._owners[position] = owners
 
     def root(self) -> Shown | None:
         """Return the root, merged of all layers; None of an empty chain.
@@ -77,7 +89,8 @@ class LayerView:
         if not self.chain:
             return None
         parts = [Part(position, b"") for position in range(len(self.chain))]
-        return Shown(os.fstat(self.open(parts[0])), parts[0], None, parts)
+        status = os.fstat(self.open(parts[0]))
+        return Shown(self._seen(status, parts[0]), parts[0], None, parts)
 
     def open(self, part: Part) -> int:
         """Return a descriptor of a directory, lent as :class:`LayerDirectories` does.
@@ -113,10 +126,11 @@ class LayerView:
             if stat.S_ISDIR(status.st_mode):
                 search = Search(self, name)
                 parts = search.directories(parent.parts[index:])
-                return Shown(status, place, parent, parts or (place,))
+                seen = self._seen(status, place)
+                return Shown(seen, place, parent, parts or (place,))
             if self.hides(directory, name, status):
                 return None
-            return Shown(status, place, parent)
+            return Shown(self._seen(status, place), place, parent)
         return None
 
     def hides(self, directory: int, name: bytes, status: os.stat_result) -> bool:
@@ -151,7 +165,9 @@ class LayerView:
             OSError: They cannot be read.
         """
         path = path_of(*self.entry(shown.place))
-        return shown_xattrs(path, self.prefix, notes or Notes())
+        found = shown_xattrs(path, self.prefix, notes or Notes())
+        owners = self._owners.get(shown.place.position)
+        return owners.xattrs(found) if owners is not None else found
 
     def link_target(self, shown: Shown) -> bytes:
         """Return what a symlink reads.
@@ -161,6 +177,10 @@ class LayerView:
         """
         directory, name = self.entry(shown.place)
         return os.readlink(name, dir_fd=directory)
+
+    def _seen(self, status: os.stat_result, place: Part) -> os.stat_result:
+        owners = self._owners.get(place.position)
+        return owners.status(status) if owners is not None else status
 
     def open_content(self, shown: Shown) -> int:
         """Open the content of a regular file for reading, wherever it lies.

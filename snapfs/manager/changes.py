@@ -78,7 +78,10 @@ class SnapshotChanges:
         kept = checked_labels(labels)
         if EXTRACTION_LABEL in kept:
             self._parts.space.refuse_unpack(f"snapshot {key!r}")
-        fs_owner = mapped_root(kept) or self._owner_of(parent_row)
+        host_root = mapped_root(kept)
+        if not self._parts.drivers[self._parts.driver].stores_host_owners:
+            host_root = None
+        fs_owner = host_root or self._owner_of(parent_row)
         self._metadata.mark_dirty()
         reserved_id = self._directories.take_reserved_id(
             kept, with_work=kind is Kind.ACTIVE

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from snapfs.compression import Compression
+from snapfs.layer.stored_owners import StoredOwners
 from snapfs.unpack.messages import Failed
 
 
@@ -28,6 +29,7 @@ class LayerUpload(msgspec.Struct, frozen=True, kw_only=True):
         before: Directories of the tree as it was, highest first.
         after: Directories of the tree as it is, highest first.
         xattr_prefix: Of overlayfs's marks in them.
+        owners: How the host's owners are written, in layers that have such.
     """
 
     address: str
@@ -41,6 +43,7 @@ class LayerUpload(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[bytes, ...]
     after: tuple[bytes, ...]
     xattr_prefix: str
+    owners: StoredOwners | None = None
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):

@@ -124,6 +124,7 @@ def _written(job: LayerUpload, writer: ContentWriter) -> WrittenLayer:
         before=tuple(map(os.fsdecode, job.before)),
         after=tuple(map(os.fsdecode, job.after)),
         prefix=XattrPrefix(job.xattr_prefix),
+        owners=job.owners,
     )
     settings = ExportSettings(
         form=LayerForm(latest_s=job.latest_s),

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,12 +29,13 @@ pytestmark = [
 ]
 
 HOST: Final = 100_000
+TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 MAPS: Final = (
     *("--uidmap", f"0:{HOST}:65536", "--gidmap", f"0:{HOST}:65536"),
     "--remap-labels",
 )
 LOOK: Final = (
-    "cat /proc/self/uid_map; stat -c %u:%g /bin /srv/app/message;"
+    "cat /proc/self/uid_map; stat -c %u:%g / /bin /srv/app/message;"
     " echo changed >/srv/app/message; echo new >/srv/new;"
     " stat -c %u:%g /srv/app/message /srv/new"
 )
@@ -87,6 +89,7 @@ def containerd(
     sandbox: Sandbox, generation: Generation, snapfs: SnapfsProgram, config: Path
 ) -> Containerd:
     toml = snapfs.containerd_toml(generation.version, "--config", config)
+    toml = toml.replace('["snapfs-differ", "walking"]', '["snapfs-differ"]')
     return Containerd(sandbox, generation, PROXY_NAME, toml)
 
 
@@ -99,7 +102,7 @@ def test_a_container_in_a_user_namespace_sees_its_own_root(
 
     lines = said.split("\n")
     assert lines[0].split() == ["0", str(HOST), "65536"]
-    assert lines[1:5] == ["0:0"] * 4
+    assert lines[1:6] == ["0:0"] * 5
     rows = {row["name"].split("/", 2)[2]: row for row in snapfs.records("ls")}
     assert rows["one"]["kind"] == "active"
     made = {name for name, row in rows.items() if row["kind"] == "committed"}
@@ -114,3 +117,40 @@ def test_a_container_in_a_user_namespace_sees_its_own_root(
     assert stored == {0 if maps_itself else HOST}
     containerd.remove_everything()
     wait_until(snapfs.is_empty, "an empty store")
+
+
+@pytest.mark.parametrize("by", ["containerd", "snapfs"])
+def test_a_layer_has_the_owners_that_the_container_sees(
+    containerd: Containerd, snapfs: SnapfsProgram, archive: Path, by: str
+) -> None:
+    containerd.import_image(archive)
+    containerd.run(IMAGE, "one", "sh", "-c", LOOK, options=MAPS)
+    [name] = [row["name"] for row in snapfs.records("ls") if "/one" in row["name"]]
+    layer = containerd.sandbox.home / "layer.tar"
+
+    if by == "snapfs":
+        snapfs.run("diff", name, "-o", layer, "--compression", "none")
+    else:
+        before = blobs(containerd)
+        containerd.snapshots("diff", "--keep", "--media-type", TAR, "one")
+        [made] = blobs(containerd) - before
+        layer.write_bytes((containerd_blobs(containerd) / made).read_bytes())
+    with tarfile.open(layer) as tar:
+        found = {member.name: (member.uid, member.gid) for member in tar}
+
+    assert {"srv/app/message", "srv/new"} <= found.keys()
+    assert [name for name, owner in found.items() if owner != (0, 0)] == []
+    changes = snapfs.records("diff", name)
+    assert {change["after"]["uid"] for change in changes} == {0}
+    containerd.remove_everything()
+    wait_until(snapfs.is_empty, "an empty store")
+
+
+def blobs(containerd: Containerd) -> set[str]:
+    words = containerd.ctr("content", "ls", "--quiet").split()
+    return {word.removeprefix("sha256:") for word in words}
+
+
+def containerd_blobs(containerd: Containerd) -> Path:
+    content = "containerd/io.containerd.content.v1.content/blobs/sha256"
+    return containerd.sandbox.home / content

@@ -37,6 +37,7 @@ class FakeDriver:
     """Writes a stack down as one mount of the type "fake"."""
 
     max_layers: int = 1000
+    stores_host_owners: bool = True
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from snapfs.errors import (
 )
 from snapfs.manager import SnapshotManager
 from snapfs.model import Info, Kind, Mount
+from snapfs.overlay_format import GID_MAPPING_LABEL, UID_MAPPING_LABEL
 from snapfs.state.sidecar import read_sidecar
 from support.stores import FakeDriver, commit_layer, fs_of, opened_store
 
@@ -69,6 +70,21 @@ def test_a_driver_that_is_gone_is_named(root: Path) -> None:
         with pytest.raises(UnavailableError, match=r"'fake'.*doctor"):
             store.mounts("a")
         assert [finding.code for finding in store.check()] == ["unknown-driver"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("host", [True, False], ids=["the-host-s", "the-container-s"])
+def test_the_root_directory_has_the_root_that_the_driver_stores(
+    root: Path, host: bool
+) -> None:
+    labels = {UID_MAPPING_LABEL: "0:1000:10", GID_MAPPING_LABEL: "0:2000:10"}
+    drivers = {"fake": FakeDriver(stores_host_owners=host)}
+    with opened_store(root, drivers=drivers) as store:
+        store.prepare("a", labels=labels)
+
+        status = fs_of(store, "a").stat()
+        expected = (1000, 2000) if host else (os.geteuid(), os.getegid())
+        assert (status.st_uid, status.st_gid) == expected
 
 
 def test_a_chain_that_cannot_be_mounted_is_refused(root: Path) -> None:
