@@ -110,8 +110,10 @@ class SnapshotManager:
             return Usage()
         if row.usage is not None:
             return row.usage
-        with disk_errors(f"snapshot {key!r}"):
-            usage = self._meter.measure(self._paths.fs(row.layer_id))
+        usage = self._parts.directories.counted_usage(row.layer_id)
+        if usage is None:
+            with disk_errors(f"snapshot {key!r}"):
+                usage = self._meter.measure(self._paths.fs(row.layer_id))
         if not usage.inodes:  # not even a root directory
             self._metadata.get(key)  # removed meanwhile: that is all
             path = self._paths.fs(row.layer_id)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from snapfs.errors import NotFoundError
+from snapfs.model import Usage
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory, sync_file
 from snapfs.state.loop_images import LoopImages
@@ -38,6 +39,13 @@ class SpaceLimiter(Protocol):
 
         Raises:
             InvalidArgumentError: A label says something that is no limit.
+        """
+        ...
+
+    def usage(self, directory: str) -> Usage | None:
+        """Return what the content of a snapshot's directory occupies, without a walk.
+
+        None where nobody counts it.
         """
         ...
 
@@ -99,6 +107,12 @@ class SnapshotDirectories:
         if with_work and self._images is not None and self._images.size(labels):
             return None
         return self._reserve.take()
+
+    def counted_usage(self, snapshot_id: int) -> Usage | None:
+        """Return what a snapshot's content occupies, if the kernel counts it."""
+        if self._limiter is None:
+            return None
+        return self._limiter.usage(self._paths.directory(snapshot_id))
 
     def note_change(self) -> None:
         """Say that a verb changes something: what is made ahead may wait."""

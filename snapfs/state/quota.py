@@ -10,12 +10,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 from snapfs.errors import FailedPreconditionError, ResourceExhaustedError
 from snapfs.file_syscalls import quotactl_fd
+from snapfs.model import Usage
 from snapfs.overlay_format import SIZE_LABEL, size_limit
 from snapfs.state.fsio import open_directory
 
@@ -32,6 +34,8 @@ _Q_SETQUOTA: Final = 0x800008 << 8 | _PRJQUOTA
 _DQBLK: Final = struct.Struct("=8QI4x")
 _QIF_BLIMITS: Final = 1
 _QUOTA_BLOCK: Final = 1024  # QIF_DQBLKSIZE
+
+_STAT_BLOCK: Final = 512
 
 # Others number projects from below: kubelet and Docker from 2^20, people from 1.
 _FIRST_PROJECT: Final = 1 << 30
@@ -57,15 +61,27 @@ class QuotaCalls(Protocol):
     def has_quotas(self, fd: int) -> bool:
         """Whether the filesystem of ``fd`` counts projects and limits them."""
 
+    def project(self, fd: int) -> int:
+        """Return the project of an open directory; 0 for none.
+
+        Raises:
+            OSError: The filesystem has no projects.
+        """
+
+    def counted(self, fd: int, project: int) -> Usage:
+        """Return what a project occupies on the filesystem of ``fd``.
+
+        Raises:
+            OSError: There are no quotas.
+        """
+
 
 class KernelQuotaCalls:
     """The calls themselves."""
 
     def set_project(self, fd: int, project: int) -> None:
         """See :class:`QuotaCalls`."""
-        attributes = bytearray(_FSXATTR.size)
-        fcntl.ioctl(fd, _FS_IOC_FSGETXATTR, attributes)
-        flags, extent, extents, _, copied = _FSXATTR.unpack(attributes)
+        flags, extent, extents, _, copied = self._attributes(fd)
         fcntl.ioctl(
             fd,
             _FS_IOC_FSSETXATTR,
@@ -88,6 +104,22 @@ class KernelQuotaCalls:
             # ENOENT: no such project yet, so there are quotas (XFS).
             return error.errno == errno.ENOENT
         return True
+
+    def project(self, fd: int) -> int:
+        """See :class:`QuotaCalls`."""
+        return self._attributes(fd)[3]
+
+    def counted(self, fd: int, project: int) -> Usage:
+        """See :class:`QuotaCalls`."""
+        found = bytearray(_DQBLK.size)
+        quotactl_fd(fd, _Q_GETQUOTA, project, found)
+        _, _, size_bytes, _, _, inodes, *_ = _DQBLK.unpack(found)
+        return Usage(size_bytes, inodes)
+
+    def _attributes(self, fd: int) -> tuple[int, ...]:
+        attributes = bytearray(_FSXATTR.size)
+        fcntl.ioctl(fd, _FS_IOC_FSGETXATTR, attributes)
+        return _FSXATTR.unpack(attributes)
 
 
 class QuotaLimiter:
@@ -144,7 +176,48 @@ class QuotaLimiter:
                 f"no project quota for {directory}: {error.strerror}"
             ) from error
 
+    def usage(self, directory: str) -> Usage | None:
+        """See :class:`snapfs.state.SpaceLimiter`."""
+        if not self._has_quotas:
+            return None
+        try:
+            with open_directory(directory) as descriptor:
+                project = self._calls.project(descriptor)
+                if project < _FIRST_PROJECT:
+                    return None
+                total = self._calls.counted(descriptor, project)
+                besides = _besides(directory)
+        except OSError:
+            return None  # whoever asks can walk it, and is told what is wrong
+        return Usage(
+            total.size_bytes - besides.size_bytes, total.inodes - besides.inodes
+        )
+
     def _size(self, labels: Mapping[str, str]) -> int:
         if self._exempt_label in labels:
             return 0
         return size_limit(labels, self._default_bytes)
+
+
+def _besides(directory: str) -> Usage:
+    """Count a snapshot's directory without its content: few files, whatever it holds.
+
+    A file with several names has the others in the content (overlayfs's index).
+    """
+    size_bytes = inodes = 0
+    pending = [directory]
+    while pending:
+        path = pending.pop()
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode):
+            names = os.listdir(path)
+            pending += [
+                os.path.join(path, name)
+                for name in names
+                if path != directory or name != "fs"
+            ]
+        elif status.st_nlink > 1:
+            continue
+        size_bytes += status.st_blocks * _STAT_BLOCK
+        inodes += 1
+    return Usage(size_bytes, inodes)

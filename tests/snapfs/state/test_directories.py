@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.errors import ResourceExhaustedError
+from snapfs.model import Usage
 from snapfs.state import SnapshotDirectories, StatePaths
 from support.stores import commit_layer, fs_of, opened_store
 
@@ -107,6 +108,9 @@ class RecordingLimiter:
 
     def wants(self, labels: Mapping[str, str]) -> bool:
         return "size" in labels or self._refuses
+
+    def usage(self, directory: str) -> Usage | None:
+        return None
 
     def limit(self, directory: str, labels: Mapping[str, str]) -> None:
         self.calls.append((os.listdir(directory), dict(labels)))

@@ -22,10 +22,14 @@ from snapfs.errors import (
     InvalidArgumentError,
     ResourceExhaustedError,
 )
+from snapfs.manager import SnapshotManager
+from snapfs.model import Usage
 from snapfs.overlay_format import SIZE_LABEL
+from snapfs.state.fsio import open_directory
 from snapfs.state.quota import KernelQuotaCalls, QuotaLimiter
+from snapfs.worker.measuring import measure_tree
 from support.disks import mounted
-from support.stores import commit_layer, opened_store
+from support.stores import commit_layer, fs_of, opened_store
 
 MIB = 1 << 20
 
@@ -38,6 +42,7 @@ class FakeQuotas:
         self._fails = fails
         self.projects: dict[str, int] = {}
         self.limits: dict[int, int] = {}
+        self.asked: list[int] = []
 
     def set_project(self, fd: int, project: int) -> None:
         path = os.readlink(f"/proc/self/fd/{fd}")
@@ -51,6 +56,17 @@ class FakeQuotas:
 
     def has_quotas(self, fd: int) -> bool:
         return self._has_quotas
+
+    def project(self, fd: int) -> int:
+        return self.projects.get(
+            os.path.basename(os.readlink(f"/proc/self/fd/{fd}")), 0
+        )
+
+    def counted(self, fd: int, project: int) -> Usage:
+        self.asked.append(project)
+        if self._fails:
+            raise OSError(self._fails, os.strerror(self._fails))
+        return measure_tree(os.readlink(f"/proc/self/fd/{fd}"))
 
 
 def limiter(root: Path, calls: FakeQuotas, default: int = 0) -> QuotaLimiter:
@@ -121,6 +137,41 @@ def test_a_kernel_that_refuses_leaves_nothing(root: Path) -> None:
         assert store.check() == []
 
 
+def fill(store: SnapshotManager, key: str) -> Path:
+    fs = fs_of(store, key)
+    (fs / "folder").mkdir()
+    (fs / "folder/file").write_bytes(b"x" * 10_000)
+    os.link(fs / "folder/file", fs / "other")
+    return fs
+
+
+def test_the_usage_of_a_limited_snapshot_is_what_the_kernel_counts(root: Path) -> None:
+    calls = FakeQuotas()
+    with opened_store(root, limiter=limiter(root, calls)) as store:
+        store.prepare("limited", labels={SIZE_LABEL: "1G"})
+        store.prepare("any")
+        fill(store, "any")
+        index = fill(store, "limited").parent / "work/index"
+        index.mkdir()  # overlayfs's: another name of a file that is counted already
+        os.link(index.parents[1] / "fs/other", index / "file")
+
+        walked, counted = store.usage("any"), store.usage("limited")
+
+    assert counted == walked
+    assert calls.asked == list(calls.projects.values())
+
+
+def test_what_the_kernel_does_not_tell_is_walked(root: Path) -> None:
+    calls = FakeQuotas()
+    with opened_store(root, limiter=limiter(root, calls)) as store:
+        store.prepare("limited", labels={SIZE_LABEL: "1G"})
+        fill(store, "limited")
+        counted = store.usage("limited")
+        calls._fails = errno.EIO
+
+        assert store.usage("limited") == counted
+
+
 def project_of(path: Path) -> int:
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -157,6 +208,8 @@ def test_projects_are_set_and_inherited_on_xfs(tmp_path: Path) -> None:
             places = [Path(store.details(key).directory) for key in ("a", "b")]
         for place in places:
             (place / "fs/file").write_text("")
+            with open_directory(str(place)) as fd:
+                assert KernelQuotaCalls().project(fd) == project_of(place / "fs")
         found = [
             {project_of(place / name) for name in ("fs", "work", "fs/file")}
             for place in places
