@@ -27,6 +27,8 @@ from support.differential_syscalls import (
     FALLOC_FL_KEEP_SIZE,
 )
 
+_FITS_IN_A_REDIRECT: Final = 240
+"""Bytes of a path; ``ovl_redirect_max`` is 256 (fs/overlayfs/dir.c)."""
 _SET_IDS: Final = stat.S_ISUID | stat.S_ISGID
 _ANY_TIME_NS: Final = 1_100_000_000 * 10**9
 
@@ -131,11 +133,15 @@ def _close(operation: Operation) -> Operation:
 
 def _is_refused_rename(difference: Difference) -> bool:
     operation = difference.operation
+    if operation is None or operation.call != "rename":
+        return False
+    if difference.field == "mtime after ENOTEMPTY":
+        return difference.expected == NOW
+    old = operation.arguments[0]
     return (
-        operation is not None
-        and operation.call == "rename"
-        and difference.field == "mtime after ENOTEMPTY"
-        and difference.expected == NOW
+        (not isinstance(old, bytes) or len(old) > _FITS_IN_A_REDIRECT)
+        and difference.expected == Outcome("EXDEV")
+        and difference.actual == Outcome("ENOTEMPTY")
     )
 
 
@@ -258,7 +264,8 @@ EXPLAINED: Final[tuple[Explained, ...]] = (
         "refused-rename",
         "A rename over a directory that is not empty is refused here before anything "
         "is done; the kernel's may reach the upper's filesystem, and ext4 sets the "
-        "time of the old directory before it refuses.",
+        "time of the old directory before it refuses, or fail before that with EXDEV, "
+        "if the redirect would be too long.",
         ("fast", "io"),
         _is_refused_rename,
         _set_parent_times,
