@@ -50,34 +50,34 @@ _STANDARD: Final[Choice] = {
         *("call=prepare snapshots=100", "call=view snapshots=100"),
         *("call=stat snapshots=100", "call=mounts snapshots=100"),
         *("call=commit snapshots=100", "call=remove snapshots=100"),
-        *("call=prepare snapshots=1000", "call=list snapshots=1000"),
+        "call=list snapshots=1000",
     ),
     "service_start_up": ("snapshots=100",),
     "collection_pass": ("until=space snapshots=100",),
     "layer_chain": ("phase=all",),
-    "mount_latency": ("step=mount", "step=unmount depth=32"),
+    "mount_latency": (
+        *("step=mount depth=1", "step=mount depth=32"),
+        *("step=mount depth=128", "step=mount depth=500"),
+    ),
     "lookup_latency": (
-        "lookup=absent warm",
-        "lookup=stat depth=1 fresh-upper",
-        "lookup=stat depth=32 fresh-upper",
-        "lookup=stat depth=128 fresh-upper",
+        *("lookup=absent depth=1 warm", "lookup=absent depth=32 warm"),
+        *("lookup=absent depth=128 warm", "lookup=stat depth=32 fresh-upper"),
     ),
     "file_creation_latency": ("size_bytes=4096",),
     "file_call_latency": (
         "call=stat depth=8 warm",
-        "call=open-read-close depth=8",
+        "call=open-read-close depth=8 fresh-upper",
         "call=list-stat depth=8 fresh-upper",
     ),
-    "tree_walk_time": (
-        "command=find depth=8 fresh-upper",
-        "command=tar depth=8 fresh-upper",
-    ),
+    "tree_walk_time": ("command=find depth=8 fresh-upper",),
     "tree_change_time": ("change=untar", "change=remove-lower", "change=rename-lower"),
-    "concurrent_change_time": ("clients=4",),
-    "file_access_throughput": (
-        *("access=first-read", "access=random-read", "access=random-write"),
-    ),
-    "unpack_throughput": ("compression=gzip",),
+    # One of these takes two minutes, with all targets.
+    "concurrent_change_time": ("work=create clients=4",),
+    "file_access_throughput": ("access=first-read", "access=random-write"),
+    "workload_time": ("work=git-status", "work=pip-install"),
+    "unpack_throughput": ("compression=gzip durability=its-own",),
+    "image_import": ("span=prepare-to-commit",),
+    "layer_packing": ("compression=fastest",),
 }
 _CHOICES: Final[Mapping[Profile, Choice]] = MappingProxyType(
     {Profile.QUICK: _QUICK, Profile.STANDARD: _STANDARD}

@@ -26,7 +26,7 @@ _CHANGES: Final = 100
 # Files of the image, mebibytes.
 _ASKED: Final = {
     Profile.QUICK: ((2_000, 32),),
-    Profile.STANDARD: ((500, 8), (2_000, 32), (8_000, 128)),
+    Profile.STANDARD: ((500, 8), (2_000, 32), (4_000, 64)),
     Profile.FULL: ((2_000, 32), (20_000, 320), (100_000, 1024)),
 }
 _CONTENT: Final = b"changed"
