@@ -77,11 +77,12 @@ def test_no_operation_differs_while_servers_die(tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("mode", ["fast", "io"])
+@pytest.mark.parametrize("more", [(), ("--userxattr",)], ids=["trusted", "userxattr"])
 @pytest.mark.parametrize("seed", range(100, 105))
 def test_a_hundred_deaths_make_no_difference(
-    tmp_path: Path, seed: int, mode: str
+    tmp_path: Path, seed: int, mode: str, more: tuple[str, ...]
 ) -> None:
-    words = ("--steps", "700", "--seed", str(seed), "--mode", mode)
+    words = ("--steps", "700", "--seed", str(seed), "--mode", mode, *more)
     _find_none(tmp_path, *words, "--kills")
 
 

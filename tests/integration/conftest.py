@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 from support.command import Command
 from support.containerd import Containerd, Generation, require_generation
 from support.images import image_layers, write_archive
-from support.sandbox import Sandbox
+from support.sandbox import REPOSITORY, Sandbox
 from support.snapfs_program import PROXY_NAME, SnapfsProgram
 
 
@@ -66,3 +69,28 @@ def containerd(
     """A running containerd with snapfs as its proxy snapshotter."""
     toml = snapfs.containerd_toml(generation.version)
     return Containerd(sandbox, generation, PROXY_NAME, toml)
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The installed helper, where containerd's mount.fuse3 finds it."""
+    if shutil.which("mount.fuse3") is None:
+        pytest.skip("no mount.fuse3 here: apt-get install fuse3")
+    subprocess.run(
+        [sys.executable, "-m", "snapfs", "install-helper", "--directory", tmp_path],
+        cwd=REPOSITORY,
+        check=True,
+    )
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path / "snapfs-fuse"
+
+
+@pytest.fixture
+def fuse_snapfs(
+    generation: Generation, launcher: Path, sandbox: Sandbox
+) -> Iterator[SnapfsProgram]:
+    """A running service of the FUSE driver; its store must be consistent, too."""
+    program = SnapfsProgram(sandbox, driver="fuse")
+    program.serve()
+    yield program
+    assert program.records("check") == []

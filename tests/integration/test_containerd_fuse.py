@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import psutil
 import pytest
 
 from support import debian_images
-from support.containerd import Containerd, Generation
-from support.images import HELLO, IMAGE
-from support.keeper import killing
+from support.containerd import Containerd
+from support.fuse_containers import assert_serves, run, servers, start
+from support.images import HELLO
 from support.layouts import archive_of
-from support.sandbox import REPOSITORY, CommandError, Sandbox, wait_until
+from support.sandbox import Sandbox, wait_until
 from support.snapfs_program import PROXY_NAME, SnapfsProgram
 
 pytestmark = [
@@ -26,7 +21,6 @@ pytestmark = [
     *(pytest.mark.containerd, pytest.mark.slow),
 ]
 
-RUNS: Final = 10
 DEBIAN: Final = "snapfs.test/debian:latest"
 SEARCH_PATH: Final = "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALL_PACKAGES: Final = """
@@ -61,83 +55,8 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The installed helper, where containerd's mount.fuse3 finds it."""
-    if shutil.which("mount.fuse3") is None:
-        pytest.skip("no mount.fuse3 here: apt-get install fuse3")
-    subprocess.run(
-        [sys.executable, "-m", "snapfs", "install-helper", "--directory", tmp_path],
-        cwd=REPOSITORY,
-        check=True,
-    )
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    return tmp_path / "snapfs-fuse"
-
-
-@pytest.fixture
-def snapfs(
-    generation: Generation, launcher: Path, sandbox: Sandbox
-) -> Iterator[SnapfsProgram]:
-    """A running service; after the test, its store must be consistent."""
-    program = SnapfsProgram(sandbox, driver="fuse")
-    program.serve()
-    yield program
-    assert program.records("check") == []
-
-
-@pytest.fixture
-def containerd(
-    sandbox: Sandbox, generation: Generation, snapfs: SnapfsProgram
-) -> Containerd:
-    toml = snapfs.containerd_toml(generation.version)
-    return Containerd(sandbox, generation, PROXY_NAME, toml)
-
-
-def servers(sandbox: Sandbox) -> list[int]:
-    """Return the processes that serve mounts of this sandbox."""
-    home = str(sandbox.home)
-    return [
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if "snapfs.fuse.helper" in (words := " ".join(process.info["cmdline"] or ()))
-        and home in words
-    ]
-
-
-def run(
-    containerd: Containerd,
-    name: str,
-    *words: str,
-    options: tuple[str, ...],
-    image: str = IMAGE,
-) -> str:
-    """Run a container, again where containerd's shim has lost its mount helper.
-
-    A shim of 1.6 collects every child that ends, often before the call that waits for
-    the mount helper (containerd issue 4387). It mounts anew then, but ten times only.
-    """
-    for _ in range(RUNS):
-        try:
-            return containerd.run(image, name, *words, options=options)
-        except CommandError as error:
-            if "failed with ECHILD" not in str(error):
-                raise
-            containerd.remove_container(name)
-    pytest.fail(f"containerd lost its mount helper {RUNS} times ten times")
-
-
-def start(containerd: Containerd, name: str) -> None:
-    """Start a container, have it change a file and read it back."""
-    run(containerd, name, "sleep", "1000", options=("--detach",))
-    change = f"echo {name} >/srv/app/message && rm /srv/app/data"
-    containerd.execute(name, "sh", "-c", change)
-    assert_serves(containerd, name)
-
-
-def assert_serves(containerd: Containerd, name: str) -> None:
-    # By the status: ctr 1.6 may end before the last of the output has come through.
-    seen = f'test "$(/srv/app/hello)" = {name} && test ! -e /srv/app/data'
-    containerd.execute(name, "sh", "-c", seen)
+def snapfs(fuse_snapfs: SnapfsProgram) -> SnapfsProgram:
+    return fuse_snapfs
 
 
 def test_containers_live_and_end_on_fuse(
@@ -159,31 +78,6 @@ def test_containers_live_and_end_on_fuse(
     assert sandbox.mount_points() == before
     wait_until(lambda: not servers(sandbox), "the servers to end")
     wait_until(snapfs.is_empty, "the store to be empty")
-
-
-def keepers(sandbox: Sandbox) -> list[int]:
-    return [
-        pid for pid in servers(sandbox) if psutil.Process(pid).name() == "snapfs-keeper"
-    ]
-
-
-def test_containers_do_not_notice_the_deaths_of_their_servers(
-    containerd: Containerd, sandbox: Sandbox, archive: Path
-) -> None:
-    containerd.import_image(archive)
-    start(containerd, "one")
-    (keeper,) = keepers(sandbox)
-    work = "for n in $(seq 200); do echo $n >/srv/n; mv /srv/n /srv/m; mkdir /srv/d;"
-    check = 'test "$(cat /srv/m)" = $n && rm /srv/m && rmdir /srv/d || exit 7; done'
-
-    with killing(keeper, seed=1, longest_s=0.2) as killings:
-        containerd.execute("one", "sh", "-c", f"{work} {check}")
-        containerd.execute("one", "sh", "-c", f"{work} {check}")
-
-    assert killings.done > 1
-    assert_serves(containerd, "one")
-    containerd.remove_everything()
-    wait_until(lambda: not servers(sandbox), "the servers to end")
 
 
 def test_containers_do_not_notice_the_end_of_the_service(
