@@ -68,6 +68,7 @@ class Instance:
         self._pinning = pinning
         self._clock = clock
         self._cleanup = contextlib.ExitStack()
+        self._counted_operations = 0
 
     def open(self, workspaces: Workspaces, seed: int) -> None:
         """Start the target and prepare the trial."""
@@ -116,7 +117,7 @@ class Instance:
             for counter, value in run.items():
                 values[counter].append(value)
         return Counted(
-            operations=self._cell.operations,
+            operations=self._cell.operations or self._counted_operations,
             counts={name: tuple(values[name]) for name in sorted(values)},
             uncounted=uncounted,
             memory=accounting.read_memory(self._target.processes()),
@@ -153,7 +154,9 @@ class Instance:
 
     def _check(self, outcome: Outcome, elapsed_ns: int) -> None:
         """Refuse an outcome that contradicts itself, the clock or the tree."""
-        if outcome.operations != self._cell.operations:
+        if self._cell.operations == 0 and not outcome.durations_ns:
+            raise InvalidResultError("as many operations as fit, and none is timed")
+        if outcome.operations != (self._cell.operations or outcome.operations):
             raise InvalidResultError(
                 f"did {outcome.operations} of {self._cell.operations} operations"
             )
@@ -174,6 +177,7 @@ class Instance:
             before = self._read_counts()
             begin_ns = accounting.cpu_ns(self._clients())
             outcome = self._trial.run_once()
+            self._counted_operations = outcome.operations
             end_ns = accounting.cpu_ns(self._clients())
             found = self._read_counts()
             self._trial.validate(outcome)

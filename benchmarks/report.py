@@ -72,7 +72,8 @@ def _print_comparison(comparison: Comparison, printer: Printer) -> None:
     printer.line()
     printer.line(
         f"  {comparison.label}, on {comparison.backing.split(' ')[0]}: {kept} blocks"
-        f" of {comparison.runs} x {comparison.operations} {comparison.operation}"
+        f" of {comparison.runs} x {comparison.operations or 'many'}"
+        f" {comparison.operation}"
         + (f", {discarded} redone" if discarded else "")
         + (f", {disturbed} disturbed" if disturbed else "")
     )

@@ -100,7 +100,8 @@ class Cell:
         parameters: What varies, in the order to be shown: ``{"depth": 32}``. Names
             carry units (``size_bytes``).
         cache: The cache state at the start of each run.
-        operations: How many operations one run does. Choose it so that a run takes
+        operations: How many operations one run does; 0 for as many as fit into it,
+            each of which is timed then. Choose it so that a run takes
             at least about a millisecond: the sample is its mean. A block of all
             targets should take 0.2 s: of shorter ones the redo rule cannot tell
             whether others disturbed them (``conditions.py``).

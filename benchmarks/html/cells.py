@@ -58,7 +58,7 @@ def _circumstances(comparison: Comparison) -> str:
     redone = len(comparison.blocks) - kept
     words = (
         f"{comparison.question} {kept} blocks of {comparison.runs} x "
-        f"{comparison.operations} {comparison.operation}, {redone} redone; "
+        f"{comparison.operations or 'many'} {comparison.operation}, {redone} redone; "
         f"cache {comparison.cache}; {comparison.placement}; on {comparison.backing}"
     )
     return element("p", text(words), class_="small")

@@ -63,6 +63,7 @@ class CallsDuringUnpack:
                     "size_mib": size,
                     **client_parameters(),
                 },
+                operations=0,  # as many as are made meanwhile
                 runs=1,
                 warmups=0,
                 expected_s=2.0 if load == _IDLE else 2.0 + size / 100,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from snapfs.benchmarks.protocols import Cell, InvalidResultError, Outcome
+from snapfs.benchmarks.instance import Instance
+from snapfs.benchmarks.placement import Pinning, Placement
+from snapfs.benchmarks.protocols import Cell, InvalidResultError, Outcome, Profile
 from snapfs.benchmarks.scenarios.calls_during_unpack import CallsDuringUnpack
 from snapfs.benchmarks.targets.catalog import TARGETS
 from snapfs.benchmarks.workspaces import Workspaces
@@ -42,6 +45,33 @@ def test_calls_are_timed_with_and_without_an_unpack(workspaces: Workspaces) -> N
             trial.close()
     finally:
         target.stop()
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_the_runner_takes_as_many_calls_as_fit(workspaces: Workspaces) -> None:
+    target = TARGETS["containerd-2-snapfs"]()
+    if reason := target.unavailable():
+        pytest.skip(reason)
+    for planned in CallsDuringUnpack().cells(Profile.QUICK):
+        words = {**planned.parameters, "files": 60, "size_mib": 1}
+        cell = dataclasses.replace(planned, parameters=words)
+        instance = Instance(
+            "it",
+            TARGETS["containerd-2-snapfs"](),
+            CallsDuringUnpack(),
+            cell,
+            Pinning(Placement.FREE),
+        )
+        try:
+            instance.open(workspaces, 1)
+            (sample,) = instance.run_block(0)
+            counted = instance.count(1, ())
+        finally:
+            instance.close()
+
+        assert sample.operations == len(sample.durations_ns) >= 100
+        assert counted.operations >= 100
 
 
 def test_other_targets_are_not_asked() -> None:
