@@ -71,7 +71,6 @@ _STANDARD: Final[Choice] = {
     ),
     "tree_walk_time": ("command=find depth=8 fresh-upper",),
     "tree_change_time": ("change=untar", "change=remove-lower", "change=rename-lower"),
-    # One of these takes two minutes, with all targets.
     "concurrent_change_time": ("work=create clients=4",),
     "file_access_throughput": ("access=first-read", "access=random-write"),
     "workload_time": ("work=git-status", "work=pip-install"),

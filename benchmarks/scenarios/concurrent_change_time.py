@@ -36,7 +36,8 @@ _WORK: Final = {
     Profile.STANDARD: ("create", "copy-up"),
     Profile.FULL: tuple(change_client.WORK),
 }
-_FILES: Final = 200
+# Of each client.
+_FILES: Final = {Profile.QUICK: 50, Profile.STANDARD: 100, Profile.FULL: 200}
 _FILES_S: Final = 0.05
 
 
@@ -57,7 +58,7 @@ class ConcurrentChangeTime(TreeScenario):
             Cell(
                 {"work": work, "clients": clients},
                 cache=CacheState.FRESH_UPPER,
-                operations=_FILES * clients,
+                operations=_FILES[profile] * clients,
                 runs=2,
                 warmups=0,
                 expected_s=_FILES_S * clients,
