@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -106,7 +107,7 @@ def test_the_sdist_builds_the_wheel_and_holds_no_stray_files(tmp_path: Path) -> 
     [sdist] = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
-        archive.extractall(tmp_path / "source", filter="data")
+    shutil.unpack_archive(sdist, tmp_path / "source")
     [source] = (tmp_path / "source").iterdir()
 
     subprocess.run(
