@@ -1,6 +1,6 @@
 """The work directory: where objects are made before they appear in the upperdir.
 
-Its layout is overlayfs's: all lies in ``WORKDIR/work/``, directly, under names that
+Its layout is overlayfs's: all lies directly in the workdir's ``work``, under names that
 start with ``#``, so that a kernel mount that comes after us cleans it up (the kernel
 looks two levels deep and mounts read-only where it finds more).
 

@@ -33,8 +33,8 @@ WORK: Final = f"""
 set -eu
 name=$1 n=$2 last=$(($2 + $3)) app=/srv/app
 fail() {{ echo "$name, round $n: $1"; exit 7; }}
-mkdir -p /srv/work/kept
-cd /srv/work
+mkdir -p /srv/kept-busy/kept
+cd /srv/kept-busy
 exec 9>>log
 while test $n -lt $last; do
     n=$((n + 1))

@@ -25,7 +25,7 @@ NO_TEXT = "\udcff"
 def source(tmp_path: Path, command: Command) -> str:
     command.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     layer = [
-        entry("root/.netrc", b"password s3cret"),
+        entry("home/app/.netrc", b"password s3cret"),
         entry(HOSTILE, b"", mode=0o666),
         entry(NO_TEXT, b"", mode=0o666),
         *(entry(f"open/{number}", b"", mode=0o666) for number in range(12)),
@@ -42,7 +42,7 @@ def test_findings_are_grouped_by_rule_and_counted(
     assert (done.returncode, done.stderr) == (1, "")
     assert lines[:3] == [
         f"error: {RULES['stored-credentials'].summary} [stored-credentials]",
-        "  /root/.netrc (layer 1): credentials",
+        "  /home/app/.netrc (layer 1): credentials",
         f"  fix: {RULES['stored-credentials'].fix}",
     ]
     assert "  and 4 more; --json lists all" in lines
@@ -54,8 +54,8 @@ def test_findings_are_grouped_by_rule_and_counted(
     [
         pytest.param(["--fail-on", "never"], 0, id="never"),
         pytest.param(["--ignore", "stored-credentials"], 0, id="only-warnings"),
-        pytest.param(["--ignore", "stored-credentials:/root/*"], 0, id="by-path"),
-        pytest.param(["--ignore", "stored-credentials:/home/*"], 1, id="another-path"),
+        pytest.param(["--ignore", "stored-credentials:/home/*"], 0, id="by-path"),
+        pytest.param(["--ignore", "stored-credentials:/srv/*"], 1, id="another-path"),
         pytest.param(
             ["--ignore", "stored-credentials", "--fail-on", "warning"], 1, id="bar"
         ),
@@ -96,7 +96,7 @@ def test_every_form_survives_hostile_names(command: Command, source: str) -> Non
         result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
         for result in run["results"]
     }
-    assert {"root/.netrc", "x%0A%3A%3Aerror%3A%3A100%25%1B%5B31m", "%FF"} <= uris
+    assert {"home/app/.netrc", "x%0A%3A%3Aerror%3A%3A100%25%1B%5B31m", "%FF"} <= uris
     prints = [result["partialFingerprints"]["snapfs/v1"] for result in run["results"]]
     assert len(set(prints)) == len(prints) == len(records)
     annotations = forms["github"].splitlines()
