@@ -62,6 +62,7 @@ _INTERPRETERS: Final = 5  # of interpreters; the kernel gives up sooner (exec.c)
 _ACCOUNTS_BYTES: Final = 1 << 20  # no image has as many users
 _EXECUTE: Final = 0o111
 _NUMBER: Final = re.compile(r"\d+")
+_ZERO: Final = re.compile(r"0+")
 _NS: Final = 1_000_000_000
 _BUILD_S: Final = 6 * 3600
 """How long before its step's end a build may have written a file."""
@@ -151,7 +152,7 @@ def _names(subject: Subject, file: str) -> set[str]:
 def root_user(subject: Subject) -> Iterator[Finding]:
     """Look at the config's user."""
     user = _image(subject).config.process.user.partition(":")[0]
-    if user in ("", "root") or (_NUMBER.fullmatch(user) and not int(user)):
+    if user in ("", "root") or _ZERO.fullmatch(user):
         yield Finding(ROOT, f"the user is {user!r}" if user else "no user is set")
 
 
@@ -200,14 +201,20 @@ _CREATED: Final = re.compile(
 
 
 def _nanoseconds(text: str) -> int | None:
-    """Read RFC 3339, to the second; None for the epoch's start, which says nothing."""
+    """Read RFC 3339, to the second; None for the epoch's start, which says nothing.
+
+    Nor does a date that no calendar has, which other tools' images may come with.
+    """
     import calendar
 
     found = _CREATED.fullmatch(text)
     if found is None:
         return None
     parts = tuple(int(part) for part in found.groups()[:6])
-    seconds = calendar.timegm(time.struct_time((*parts, 0, 0, 0)))
+    try:
+        seconds = calendar.timegm(time.struct_time((*parts, 0, 0, 0)))
+    except ValueError:  # a month 13, a year 0
+        return None
     if found[8]:
         offset = int(found[9]) * 3600 + int(found[10]) * 60
         seconds -= offset if found[8] == "+" else -offset

@@ -429,6 +429,31 @@ def test_build_arguments_and_a_missing_history_are_found(tmp_path: Path) -> None
     assert silent == ["missing-history"]
 
 
+@pytest.mark.parametrize("created", ["2020-13-01T00:00:00Z", "0000-01-01T00:00:00Z"])
+def test_a_step_at_a_time_that_never_was_is_no_finding(
+    tmp_path: Path, created: str
+) -> None:
+    steps = [{"created": created, "created_by": "COPY . /"}]
+    layout = changed_config(image(tmp_path / "i", CLEAN, **USER), history=steps)
+
+    with inspected(layout, tmp_path / "c") as inspection:
+        findings = lint(inspection).findings
+
+    assert findings == ()
+
+
+@pytest.mark.parametrize(("user", "rules"), [("9" * 5000, []), ("000", ["root-user"])])
+def test_a_user_is_a_number_of_any_length(
+    tmp_path: Path, user: str, rules: list[str]
+) -> None:
+    layout = image(tmp_path / "i", CLEAN, User=user)
+
+    with inspected(layout, tmp_path / "c") as inspection:
+        told = [f.rule.id for f in lint(inspection).findings]
+
+    assert told == rules
+
+
 def test_hostile_texts_take_no_time_beyond_their_size(tmp_path: Path) -> None:
     # Each made some pattern of its kind take the square of its length, or more.
     size = 200_000
