@@ -62,32 +62,36 @@ class AttributeOperations:
             return EROFS
         node = context.node(request.nodeid)
         wanted = _wanted(request.body)
-        change = partial(self._set, request.nodeid, node, wanted, caller_of(request))
+        nodeid, caller = request.nodeid, caller_of(request)
+        follows_removal = self._follows_removal_of_capabilities(request)
+        if follows_removal and wanted.is_empty and caller.has_fsetid():
+            return self._shown(node, nodeid)
+        change = partial(self._set, nodeid, node, wanted, caller)
         return context.changing(node, change, wanted.size)
 
     def _set(
         self, nodeid: int, node: Node, wanted: SetAttributes, caller: Caller
     ) -> Reply:
         context = self._context
-        if wanted.is_empty and self._precedes_a_change_of_data(nodeid, caller):
-            return self._shown(node, nodeid)
         context.changes.set_attributes(node, wanted, caller)
         if context.opens is not None and wanted.mode is not None:
             context.opens.mode_changed(node)
         return self._shown(node, nodeid)
 
-    def _precedes_a_change_of_data(self, nodeid: int, caller: Caller) -> bool:
-        """Tell whether a SETATTR of nothing is to leave the set-id bits as they are.
+    def _follows_removal_of_capabilities(self, request: Request) -> bool:
+        """Tell whether the calling thread has just taken a file's capabilities away.
 
-        Before it changes the data of a file with capabilities the kernel removes those
-        and sends one (``__remove_privs``, fs/inode.c), also for a caller whose changes
-        leave set-id bits. So it does for ``chown(-1, -1)``, which cannot be told apart.
+        Before it changes the data of such a file the kernel does so, and sends a
+        SETATTR of nothing (``__remove_privs``, fs/inode.c), with the inode locked: also
+        for a caller whose changes leave set-id bits. So it does for ``chown(-1, -1)``,
+        which cannot be told apart.
         """
-        context = self._context
-        if context.uncapped != (nodeid, caller.pid):
+        union = self._union
+        thread = union.uncapped.pop(request.nodeid, 0)
+        if not thread:
             return False
-        context.uncapped = None
-        return caller.has_fsetid()
+        union.nodes.log.uncapped(request.unique, request.nodeid, 0)
+        return thread == request.pid
 
 
 def _wanted(body: memoryview) -> SetAttributes:

@@ -41,7 +41,6 @@ class Context:
         replies: Packs attributes.
         config: What the mount is to be.
         opens: The files that are open, in the mode ``io``; None in ``fast``.
-        uncapped: Which node's capabilities were taken away last, and by which thread.
     """
 
     __slots__ = (
@@ -51,7 +50,6 @@ class Context:
         "is_read_only",
         "opens",
         "replies",
-        "uncapped",
         "union",
     )
 
@@ -73,7 +71,6 @@ class Context:
             has_static_nlink=config.has_static_nlink,
         )
         self.opens: Opens | None = None
-        self.uncapped: tuple[int, int] | None = None
         self._session: Session | None = None
 
     def attach(self, session: Session) -> None:

@@ -139,7 +139,8 @@ class XattrOperations:
         if node.layer:
             self._union.get_xattr(node, name, caller)
         if name == _CAPABILITIES:
-            context.uncapped = (request.nodeid, caller.pid)
+            self._union.uncapped[request.nodeid] = caller.pid
+            self._union.nodes.log.uncapped(request.unique, request.nodeid, caller.pid)
         change = partial(self._remove, node, name, request.unique, caller)
         return context.changing(node, change)
 

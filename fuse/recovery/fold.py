@@ -67,6 +67,7 @@ class Folded:
         opens: How often a number is open.
         backings: (backing id, whether it is a lower file's) of a number.
         last_backing: The id that was registered last.
+        uncapped: See :attr:`snapfs.fuse.union.union.Union.uncapped`.
 
     Args:
         log: What :class:`NodeLog` has written.
@@ -81,6 +82,7 @@ class Folded:
         self.opens: dict[int, int] = {}
         self.backings: dict[int, tuple[int, bool]] = {}
         self.last_backing = 0
+        self.uncapped: dict[int, int] = {}
         self._unanswered = unanswered
         self._lowers: dict[int, tuple[int, ...]] = {0: ()}
         self._read(log)
@@ -105,6 +107,7 @@ class Folded:
             records.OPENED: self._opened,
             records.RELEASED: self._released,
             records.OPENS: self._opens,
+            records.UNCAPPED: self._uncapped,
         }
         position, end = 0, len(log)
         while position < end:
@@ -245,6 +248,12 @@ class Folded:
         _, nodeid = records.NEXT_ALL.unpack_from(log, start)
         self.next_id = max(self.next_id, nodeid)
         return start + records.NEXT_ALL.size
+
+    def _uncapped(self, log: Log, start: int) -> int:
+        _, unique, nodeid, thread = records.UNCAPPED_ALL.unpack_from(log, start)
+        if unique & records.UNIQUE_MASK not in self._unanswered:
+            self.uncapped[nodeid] = thread
+        return start + records.UNCAPPED_ALL.size
 
     # Open files: by the numbers under which they are open.
 

@@ -214,6 +214,12 @@ class NodeLog(NoLog, OpensLog):
         head = records.STATUS_HEAD
         self._append(head.pack(records.STATUS, nodeid, len(text)) + text)
 
+    def uncapped(self, unique: int, nodeid: int, thread: int) -> None:
+        """Note who took the capabilities of a node away; 0: that is over."""
+        self._append(
+            records.UNCAPPED_ALL.pack(records.UNCAPPED, unique, nodeid, thread)
+        )
+
     # For checkpoints.
 
     def next_id(self, nodeid: int) -> None:

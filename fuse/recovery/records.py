@@ -3,7 +3,7 @@
 The first byte of each says its kind; numbers are little endian and packed, names and
 lists follow. A record says what is so now rather than what was done, so that it can
 be read twice; only references and opens count up and down, each with the ``unique``
-of the message whose answer gave it.
+of the message whose answer gave it, as who took capabilities away has.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ OPENED_ALL: Final = Struct("<BQQ")
 OPENS: Final = 18
 OPENS_ALL: Final = Struct("<BQQ")
 """nodeid, how often it is open, at a checkpoint."""
+UNCAPPED: Final = 19
+UNCAPPED_ALL: Final = Struct("<BQQI")
+"""unique, nodeid, thread (0: none any more)."""
 
 PAIR: Final = Struct("<QQ")
 UNIQUE_MASK: Final = (1 << 63) - 1

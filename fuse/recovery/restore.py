@@ -39,6 +39,9 @@ def restore_nodes(union: Union, folded: Folded) -> None:
     for node in wanted:
         _add_names(union, node, made)
     union.nodes.continue_from(folded.next_id)
+    for nodeid, thread in folded.uncapped.items():
+        if thread and union.nodes.get(nodeid) is not None:
+            union.uncapped[nodeid] = thread
 
 
 def _needed(folded: Folded) -> set[int]:
@@ -124,6 +127,8 @@ def write_all(log: NodeLog, union: Union, opens: Opens | None) -> None:
             log.renumbered(former, node.nodeid, count)
         if node.lookups:
             log.count(node.nodeid, node.lookups)
+    for nodeid, thread in union.uncapped.items():
+        log.uncapped(0, nodeid, thread)
     if opens is not None:
         for nodeid, count, backing, is_lower in opens.state():
             log.backing(nodeid, backing, is_lower=is_lower)

@@ -57,6 +57,12 @@ class NoLog:
     def last_status(self, nodeid: int, status: os.stat_result) -> None:
         """Note what a directory shows when it has been removed."""
 
+    def uncapped(self, unique: int, nodeid: int, thread: int) -> None:
+        """Note who took the capabilities of a node away; 0: that is over.
+
+        ``unique``: Of the message that did it, or ended it.
+        """
+
     def intend(self, kind: int, *numbers: int) -> None:
         """Note what is about to be done, so that it can be seen whether it was.
 

@@ -57,6 +57,8 @@ class Union:
             path from its root.
         removed_statuses: The last status of directories that are REMOVED, by nodeid;
             kept by those who remove them.
+        uncapped: Which thread took the capabilities of a file away, by the number it
+            named; until the next change of the file's attributes.
         last_lower: Index of the lowest layer that is merged.
         budget: What the upper may occupy; None for any.
         traps: (device, inode) of the layers' roots, which must not be found within.
@@ -72,6 +74,7 @@ class Union:
         self.budget: Budget | None = None
         self.data_places: dict[int, tuple[int, bytes]] = {}
         self.removed_statuses: dict[int, os.stat_result] = {}
+        self.uncapped: dict[int, int] = {}
         self.last_lower = stack.lowers[-1] if stack.lowers else -1
         self.traps = _traps(stack)
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -99,6 +102,7 @@ class Union:
             self.listings.drop(node.nodeid)
         elif node.flags & METACOPY:
             self.data_places.pop(node.nodeid, None)
+        self.uncapped.pop(node.nodeid, None)
         parent = node.parent
         if node.layer == 0 and parent is not None and not node.flags & DETACHED:
             # It may have been copied up since the listing was made.

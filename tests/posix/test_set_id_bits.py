@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ from support.posix_objects import GROUP, OTHER_GROUP, USER, file, placed, xattr
 from support.posix_place import Place
 from support.posix_processes import as_user
 
+WRITERS: Final = 4
+ROUNDS: Final = 50
 SIZE: Final = 300_000  # more than the engine writes at once
 
 
@@ -119,3 +122,25 @@ def test_a_change_by_root_takes_capabilities_alone_away(
 
     assert stat.S_IMODE(os.stat(place / "capable").st_mode) == 0o6775
     assert "security.capability" not in os.listxattr(place / "capable")
+
+
+@placed(
+    *(file(f"capable{number}", b"content", mode=0o6775) for number in range(WRITERS)),
+    *(
+        xattr(f"capable{number}", "security.capability", CAPABILITY)
+        for number in range(WRITERS)
+    ),
+)
+def test_changes_by_several_threads_of_root_take_none_away(place: Place) -> None:
+    def write(number: int) -> list[int]:
+        path, modes = place / f"capable{number}", []
+        for _ in range(ROUNDS):
+            os.setxattr(path, "security.capability", CAPABILITY)
+            _write(path)
+            modes.append(stat.S_IMODE(os.stat(path).st_mode))
+        return modes
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        modes = [mode for each in threads.map(write, range(WRITERS)) for mode in each]
+
+    assert modes == [0o6775] * (WRITERS * ROUNDS)

@@ -35,6 +35,8 @@ ROUNDS: Final = 400
 """Objects of each sort; no request takes so many tries in the sampled test."""
 SPREAD: Final = (5, 10, 20, 40, 60, 80, 120, 160)
 """Steps from which on the default run lets a server die."""
+CAPABILITY: Final = bytes.fromhex("0100000200200000000000000000000000000000")
+"""A set of version 2: cap_net_raw, permitted and effective."""
 
 Operation = Callable[[Path, str], object]
 
@@ -146,6 +148,13 @@ def _remove_xattr(root: Path, name: str) -> None:
     os.removexattr(root / "upper" / name, "user.old")
 
 
+def _write_to_capable(root: Path, name: str) -> object:
+    path = root / "capable" / name
+    with open(path, "r+b") as file:
+        file.write(b"new")
+    return oct(os.stat(path).st_mode), os.listxattr(path)
+
+
 def _copy_up(root: Path, name: str) -> object:
     directory = root / "full" / name
     before = os.stat(directory).st_mtime_ns
@@ -175,7 +184,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *(_link, _link_of_lower, _unlink, _unlink_of_lower, _unlink_open),
     *(_rename_over_open, _rmdir, _rmdir_of_lower, _rename, _rename_of_lower),
     *(_rename_of_lower_directory, _rename_noreplace, _exchange, _set_xattr),
-    *(_remove_xattr, _copy_up, _append, _unnamed),
+    *(_remove_xattr, _write_to_capable, _copy_up, _append, _unnamed),
 )
 
 
@@ -234,7 +243,7 @@ def _populate(lower: Path, rounds: int) -> None:
 
 def _prepare(root: Path, names: list[str]) -> None:
     """Change what is to be in the upper before the deaths."""
-    for directory in ("upper", "upper2", "upper_dirs"):
+    for directory in ("upper", "upper2", "upper_dirs", "capable"):
         (root / directory).mkdir()
     for name in names:
         os.unlink(root / "gone" / name)
@@ -242,6 +251,10 @@ def _prepare(root: Path, names: list[str]) -> None:
             (root / directory / name).write_text(f"{directory} {name}")
             os.setxattr(root / directory / name, "user.old", b"old")
         (root / "upper_dirs" / name).mkdir()
+        capable = root / "capable" / name
+        capable.write_text("capable")
+        capable.chmod(0o6775)
+        os.setxattr(capable, "security.capability", CAPABILITY)
 
 
 @contextmanager
