@@ -15,17 +15,10 @@ from typing import Final
 
 from snapfs.inspect.expectations import Expected, LayerExpectation
 from snapfs.layer.kinds import Kind
+from snapfs.layer.overlay_entries import KINDS
 from snapfs.overlay_format import is_opaque, is_whiteout, is_xattr_whiteout
 from snapfs.worker.levels import DIRECTORY_FLAGS, Level, Levels
 
-_KINDS: Final = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER_DEVICE,
-    stat.S_IFBLK: Kind.BLOCK_DEVICE,
-    stat.S_IFIFO: Kind.FIFO,
-}
 _ROOT: Final = 0
 _NS: Final = 1_000_000_000
 # An ACL's value changes with the mode (acl(5), "mask"); that it is there counts.
@@ -190,7 +183,7 @@ class _Walk:
             where, status, self._expectation.prefix
         ):
             return Kind.WHITEOUT
-        return _KINDS.get(stat.S_IFMT(status.st_mode))
+        return KINDS.get(stat.S_IFMT(status.st_mode))
 
     def _opaqueness(self, should_be: bool, where: str) -> Iterator[str]:
         should_be = should_be and not self._expectation.is_lowest

@@ -1,4 +1,8 @@
-"""The index of a directory that is a layer in overlayfs form."""
+"""The index of a directory that is a layer in overlayfs form.
+
+By open directories only: a container may run on the layer, and put a symlink where a
+directory was a moment ago.
+"""
 
 from __future__ import annotations
 
@@ -11,44 +15,49 @@ from snapfs.errors import UnimplementedError
 from snapfs.layer.extras import Extras
 from snapfs.layer.index import COLUMNS, LayerIndex
 from snapfs.layer.kinds import Flag, Kind
+from snapfs.layer.layer_directories import LayerDirectories
+from snapfs.layer.layer_search import below, stat_entry
+from snapfs.layer.notes import Notes
+from snapfs.layer.overlay_entries import KINDS
+from snapfs.layer.shown_xattrs import shown_xattrs
 from snapfs.overlay_format import (
     METACOPY,
     REDIRECT,
     XattrPrefix,
-    is_opaque,
     is_whiteout,
     is_xattr_whiteout,
 )
+from snapfs.overlay_marks import Marks, path_of
 
-_KINDS: Final = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER_DEVICE,
-    stat.S_IFBLK: Kind.BLOCK_DEVICE,
-    stat.S_IFIFO: Kind.FIFO,
-    # No tar has sockets; they are shown as the nearest thing.
-    stat.S_IFSOCK: Kind.FIFO,
-}
+# No tar has sockets; they are shown as the nearest thing.
+_KINDS: Final = KINDS | {stat.S_IFSOCK: Kind.FIFO}
+_ROOT: Final = 0
 
 
 def directory_index(directory: str, prefix: XattrPrefix) -> LayerIndex:
     """Return the index of a directory; whiteouts and opaque marks are understood.
 
+    A mark on the directory itself means nothing, as in the kernel.
+
     Raises:
         UnimplementedError: It holds a redirect or a metacopy of overlayfs.
         OSError: It cannot be read.
     """
-    return _Walk(directory, prefix).run()
+    walk = _Walk(directory, prefix)
+    try:
+        return walk.run()
+    finally:
+        walk.directories.close()
 
 
 class _Walk:
     """Reads one directory, level by level."""
 
     def __init__(self, directory: str, prefix: XattrPrefix) -> None:
-        self._top = os.fsencode(directory)
+        self.directories = LayerDirectories()
+        self._top = directory
         self._prefix = prefix
-        self._marks = tuple(os.fsencode(f"{p}.overlay.") for p in ("trusted", "user"))
+        self._notes = Notes()
         self._columns = {name: array(code) for name, code in COLUMNS.items()}
         self._names = bytearray()
         self._texts = bytearray()
@@ -57,17 +66,19 @@ class _Walk:
 
     def run(self) -> LayerIndex:
         columns = self._columns
-        self._add(0, b"", self._top, os.stat(self._top))
-        paths: dict[int, bytes] = {0: self._top}
-        node = 0
+        layer = self.directories.add(self._top)
+        paths: dict[int, bytes] = {_ROOT: b""}
+        root = self.directories.get(layer, b"")
+        self._add(_ROOT, b"", b"", path_of(root, b"."), os.fstat(root))
+        node = _ROOT
         while node < len(columns["kinds"]):
             columns["first_children"].append(len(columns["kinds"]))
             path = paths.pop(node, None)
             if path is not None:
-                for name in sorted(os.listdir(path)):
-                    child = os.path.join(path, name)
-                    if self._add(node, name, child, os.lstat(child)):
-                        paths[len(columns["kinds"]) - 1] = child
+                try:
+                    paths |= self._enter(node, layer, path)
+                except OSError as error:
+                    raise self._named(error, path) from error
             node += 1
         columns["first_children"].append(len(columns["kinds"]))
         self._group()
@@ -80,15 +91,43 @@ class _Walk:
         parts |= {name: memoryview(bytes(blob)) for name, blob in blobs.items()}
         return LayerIndex(parts)
 
+    def _enter(self, node: int, layer: int, path: bytes) -> dict[int, bytes]:
+        """Note all that a directory holds; return the directories among it."""
+        deeper = {}
+        fd = self.directories.get(layer, path)
+        for name in sorted(os.listdir(b"/proc/self/fd/%d" % fd)):
+            status = stat_entry(fd, name)
+            if status is None:
+                continue  # removed since it was listed
+            place = below(path, name)
+            child = len(self._columns["kinds"])
+            if self._add(node, name, place, path_of(fd, name), status):
+                deeper[child] = place
+        return deeper
+
+    def _named(self, error: OSError, path: bytes) -> OSError:
+        """Return the error with a path that the user knows."""
+        where = os.path.join(self._top, os.fsdecode(path))
+        return OSError(error.errno, error.strerror, where)
+
     def _add(
-        self, parent: int, name: bytes, path: bytes, status: os.stat_result
+        self,
+        parent: int,
+        name: bytes,
+        place: bytes,
+        path: bytes,
+        status: os.stat_result,
     ) -> bool:
-        """Note one name; return whether it is a directory."""
+        """Note one name; return whether it is a directory.
+
+        ``place`` is where it is in the layer, ``path`` how it is reached.
+        """
         kind = self._kind(path, status)
         node = len(self._columns["kinds"])
         self._names += name
+        marks = Marks(path, self._prefix)
         flags = 0
-        if kind is Kind.DIRECTORY and is_opaque(path, self._prefix):
+        if kind is Kind.DIRECTORY and node != _ROOT and marks.is_opaque:
             flags = Flag.OPAQUE
         size = status.st_size if kind is Kind.FILE else 0
         data = 0
@@ -101,13 +140,14 @@ class _Walk:
             data = os.major(device) << 32 | os.minor(device)
         if kind not in (Kind.DIRECTORY, Kind.WHITEOUT) and status.st_nlink > 1:
             self._files.setdefault((status.st_dev, status.st_ino), []).append(node)
+        has_xattrs = kind is not Kind.WHITEOUT and not marks.is_empty
         values = {
             "parents": parent,
             "name_ends": len(self._names),
             "uids": status.st_uid,
             "gids": status.st_gid,
             "groups": 0,
-            "extras": self._xattrs(path, kind),
+            "extras": self._xattrs(marks, place, path) if has_xattrs else 0,
             "sizes": size,
             "mtimes": status.st_mtime_ns,
             "data": data,
@@ -124,22 +164,15 @@ class _Walk:
             return Kind.WHITEOUT
         return _KINDS[stat.S_IFMT(status.st_mode)]
 
-    def _xattrs(self, path: bytes, kind: Kind) -> int:
-        if kind is Kind.WHITEOUT:
-            return 0
-        found = {}
-        for text in os.listxattr(path, follow_symlinks=False):
-            name = os.fsencode(text)
-            if text in (
-                self._prefix.attribute(REDIRECT),
-                self._prefix.attribute(METACOPY),
-            ):
+    def _xattrs(self, marks: Marks, place: bytes, path: bytes) -> int:
+        for mark in (REDIRECT, METACOPY):
+            if marks.value(mark) is not None:
+                where = os.path.join(self._top, os.fsdecode(place))
                 raise UnimplementedError(
-                    f"{os.fsdecode(path)!r} has the mark {text!r} of overlayfs;"
-                    " directories with redirects or metacopies are not read"
+                    f"{where!r} has the mark {self._prefix.attribute(mark)!r} of"
+                    " overlayfs; directories with redirects or metacopies are not read"
                 )
-            if not name.startswith(self._marks):
-                found[name] = os.getxattr(path, text, follow_symlinks=False)
+        found = shown_xattrs(path, self._prefix, self._notes)
         return self._extras.add(found, None) if found else 0
 
     def _group(self) -> None:
