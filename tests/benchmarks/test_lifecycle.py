@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from snapfs.benchmarks.backing import Backing
-from snapfs.benchmarks.conditions import REDO_RULE
 from snapfs.benchmarks.estimates import quantile_ratio
 from snapfs.benchmarks.lifecycle import (
     BOTH,
@@ -21,23 +20,19 @@ from snapfs.benchmarks.lifecycle import (
     plan_parts,
 )
 from snapfs.benchmarks.lifecycle_report import print_lifecycle
-from snapfs.benchmarks.machine import describe_machine
 from snapfs.benchmarks.progress import SilentProgress
 from snapfs.benchmarks.protocols import CacheState, Profile
 from snapfs.benchmarks.report import print_results, verdict_words
 from snapfs.benchmarks.results import (
-    SCHEMA,
-    SCHEMA_VERSION,
     Comparison,
     Results,
-    Rules,
 )
 from snapfs.benchmarks.summary import estimate_all
 from snapfs.benchmarks.table import Printer
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.verdicts import Effect, Verdict
 from snapfs.errors import FailedPreconditionError
-from support.benchmarking import Copy, request, simulated_blocks
+from support.benchmarking import Copy, request, results_of, simulated_blocks
 
 CONTROL = f"{THEIRS}#2"
 
@@ -76,22 +71,9 @@ def comparison_of(
     )
 
 
-def results_of(*comparisons: Comparison) -> Results:
-    return Results(
-        schema=SCHEMA,
-        schema_version=SCHEMA_VERSION,
-        suite_version="0",
-        revision="abc",
-        command=("snapfs", "bench", "lifecycle"),
-        profile=Profile.QUICK,
-        seed=1,
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:01:00+00:00",
-        machine=describe_machine(),
-        rules=Rules(REDO_RULE, 0.03, 0.95, (6,)),
-        targets={},
-        comparisons=comparisons,
-    )
+def lifecycle_of(*comparisons: Comparison) -> Results:
+    command = ("snapfs", "bench", "lifecycle")
+    return dataclasses.replace(results_of(*comparisons), command=command, targets={})
 
 
 def call(name: str, snapshots: int, ours: float) -> Comparison:
@@ -113,7 +95,7 @@ def line_of(lines: list[str], *words: str) -> str:
 
 def test_the_table_has_both_sides_ratios_and_the_distance_from_a_noop() -> None:
     lines = printed(
-        results_of(
+        lifecycle_of(
             call("noop", 10, 0.5e-4),
             call("stat", 10, 0.8e-4),
             call("noop", 100, 0.5e-4),
@@ -143,7 +125,7 @@ def test_the_price_of_durability_is_told_against_both() -> None:
         synced=3e-4,
     )
 
-    lines = printed(results_of(commit))
+    lines = printed(lifecycle_of(commit))
 
     told = [line for line in lines if f"  {SYNCED}  " in line]
     assert len(told) == 2
@@ -240,7 +222,7 @@ def test_the_report_counts_the_weak_among_the_same() -> None:
     stream = io.TextIOWrapper(raw := io.BytesIO(), encoding="utf-8")
 
     print_results(
-        dataclasses.replace(results_of(noisy)), Printer(stream, is_terminal=False)
+        dataclasses.replace(lifecycle_of(noisy)), Printer(stream, is_terminal=False)
     )
 
     stream.flush()

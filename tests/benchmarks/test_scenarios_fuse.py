@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from snapfs import mountinfo
 from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
     InvalidResultError,
-    Outcome,
     Profile,
     Scenario,
     TreeTarget,
-    Trial,
     Workspace,
 )
 from snapfs.benchmarks.scenarios.catalog import SCENARIOS
@@ -30,6 +27,8 @@ from snapfs.benchmarks.scenarios.workload_time import WorkloadTime
 from snapfs.benchmarks.targets.overlay_tree import KernelOverlayfs
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
+from support.benchmarking import run_trial
+from support.started_targets import new_workspace, started
 
 NEW: list[Scenario] = [
     FileCallLatency(),
@@ -73,36 +72,13 @@ CASES = [
 
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[[str], Workspace]:
-    def make(name: str) -> Workspace:
-        directory = tmp_path / name
-        directory.mkdir()
-        return Workspace(directory, directory, "as found")
-
-    return make
+    return lambda name: new_workspace(tmp_path / name)
 
 
 @pytest.fixture(params=[PlainDirectory, KernelOverlayfs])
-def target(
-    request: pytest.FixtureRequest, make_workspace: Callable[[str], Workspace]
-) -> Iterator[TreeTarget]:
-    made: TreeTarget = request.param()
-    if reason := made.unavailable():
-        pytest.skip(reason)
-    workspace = make_workspace("target")
-    made.start(workspace)
-    yield made
-    made.stop()
-    assert not mountinfo.mounts_below(str(workspace.directory))
-
-
-def run(trial: Trial) -> Outcome:
-    trial.set_up()
-    try:
-        outcome = trial.run_once()
-        trial.validate(outcome)
-    finally:
-        trial.tear_down()
-    return outcome
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TreeTarget]:
+    with started(request.param(), new_workspace(tmp_path / "target")) as made:
+        yield made
 
 
 @pytest.mark.parametrize(("scenario", "cell"), CASES)
@@ -117,7 +93,7 @@ def test_every_run_does_what_it_says(
     trial = scenario.open(target, cell, make_workspace("trial"), seed=1)
 
     try:
-        outcomes = [run(trial), run(trial)]
+        outcomes = [run_trial(trial), run_trial(trial)]
     finally:
         trial.close()
 
@@ -166,7 +142,7 @@ def test_a_tree_that_hides_files_is_rejected(
 
     trial = scenario.open(hiding, cell, make_workspace("trial"), seed=1)
     with pytest.raises((InvalidResultError, FileNotFoundError)):
-        run(trial)
+        run_trial(trial)
     trial.close()
 
 
@@ -190,5 +166,5 @@ def test_a_tree_that_writes_through_to_its_layer_is_rejected(
     trial = CopyUpLatency().open(through, cell, make_workspace("trial"), seed=1)
 
     with pytest.raises(InvalidResultError, match="holds something else"):
-        run(trial)
+        run_trial(trial)
     trial.close()

@@ -12,7 +12,6 @@ from snapfs.benchmarks.protocols import (
     CacheState,
     Cell,
     InvalidResultError,
-    Outcome,
     Profile,
     Scenario,
     TreeTarget,
@@ -30,6 +29,8 @@ from snapfs.benchmarks.scenarios.sequential_throughput import (
 from snapfs.benchmarks.targets.overlay_tree import KernelOverlayfs, Place
 from snapfs.benchmarks.targets.plain_directory import PlainDirectory
 from snapfs.benchmarks.targets.snapfs_service import SnapfsService
+from support.benchmarking import run_trial
+from support.started_targets import new_workspace, started
 
 TREE_SCENARIOS = [
     MountLatency(),
@@ -41,36 +42,13 @@ TREE_SCENARIOS = [
 
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> Callable[[str], Workspace]:
-    def make(name: str) -> Workspace:
-        directory = tmp_path / name
-        directory.mkdir()
-        return Workspace(directory, directory, "as found")
-
-    return make
+    return lambda name: new_workspace(tmp_path / name)
 
 
 @pytest.fixture(params=[PlainDirectory, KernelOverlayfs])
-def target(
-    request: pytest.FixtureRequest, make_workspace: Callable[[str], Workspace]
-) -> Iterator[TreeTarget]:
-    made: TreeTarget = request.param()
-    if reason := made.unavailable():
-        pytest.skip(reason)
-    workspace = make_workspace("target")
-    made.start(workspace)
-    yield made
-    made.stop()
-    assert not mountinfo.mounts_below(str(workspace.directory))
-
-
-def run(trial: Trial) -> Outcome:
-    trial.set_up()
-    try:
-        outcome = trial.run_once()
-        trial.validate(outcome)
-    finally:
-        trial.tear_down()
-    return outcome
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TreeTarget]:
+    with started(request.param(), new_workspace(tmp_path / "target")) as made:
+        yield made
 
 
 @pytest.mark.parametrize("state", [CacheState.WARM, CacheState.FRESH_UPPER])
@@ -90,7 +68,7 @@ def test_every_lookup_is_made_and_counted(
     trial = LookupLatency().open(target, cell, make_workspace("trial"), seed=1)
 
     try:
-        outcomes = [run(trial) for _ in range(2)]
+        outcomes = [run_trial(trial) for _ in range(2)]
     finally:
         trial.close()
 
@@ -111,7 +89,7 @@ def test_a_tree_that_hides_a_name_is_rejected(
     trial = LookupLatency().open(hiding, cell, make_workspace("trial"), seed=1)
 
     with pytest.raises(InvalidResultError, match="500 of 1000"):
-        run(trial)
+        run_trial(trial)
     trial.close()
 
 
@@ -124,7 +102,7 @@ class TestMounts:
         workspace = make_workspace("target")
         trial = self.open(KernelOverlayfs(), step, workspace, make_workspace("trial"))
 
-        outcomes = [run(trial) for _ in range(2)]
+        outcomes = [run_trial(trial) for _ in range(2)]
 
         assert [outcome.operations for outcome in outcomes] == [1, 1]
         assert not mountinfo.mounts_below(str(workspace.directory))
@@ -141,7 +119,7 @@ class TestMounts:
         )
 
         with pytest.raises((InvalidResultError, FileNotFoundError)):
-            run(trial)
+            run_trial(trial)
 
     def test_an_unmount_that_returns_early_is_rejected(
         self, make_workspace: Callable[[str], Workspace]
@@ -203,7 +181,7 @@ def test_a_command_runs_over_the_whole_tree(
     trial = CommandTime().trial(target, cell, make_workspace("trial"), seed=1)
 
     try:
-        outcome = run(trial)
+        outcome = run_trial(trial)
     finally:
         trial.close()
 
@@ -256,7 +234,7 @@ class TestThroughput:
         )
 
         trial.begin_block(0)
-        outcomes = [run(trial), run(trial)]
+        outcomes = [run_trial(trial), run_trial(trial)]
         trial.close()
 
         assert [outcome.operations for outcome in outcomes] == [3, 3]
@@ -294,7 +272,7 @@ def test_concurrent_clients_do_all_their_work_and_end_with_the_trial(
     trial = ConcurrentChangeTime().open(target, cell, make_workspace("trial"), seed=1)
     clients = trial.processes()
 
-    outcomes = [run(trial) for _ in range(2)]
+    outcomes = [run_trial(trial) for _ in range(2)]
     trial.close()
 
     assert [outcome.operations for outcome in outcomes] == [30, 30]
@@ -317,5 +295,5 @@ def test_a_client_that_leaves_something_out_is_found(
     trial = ConcurrentChangeTime().open(target, cell, make_workspace("trial"), seed=1)
 
     with pytest.raises(InvalidResultError, match="9 of 10 files"):
-        run(trial)
+        run_trial(trial)
     trial.close()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from snapfs import mountinfo
 from snapfs.benchmarks.protocols import TreeTarget, Workspace
 from snapfs.benchmarks.scenarios.layers import SHARED, file_names, make_layers
 from snapfs.benchmarks.targets.overlay_tree import (
@@ -15,6 +14,7 @@ from snapfs.benchmarks.targets.overlay_tree import (
     OverlayTree,
     SnapfsOverlayfs,
 )
+from support.started_targets import started
 
 pytestmark = pytest.mark.root
 
@@ -23,13 +23,8 @@ pytestmark = pytest.mark.root
 def target(
     request: pytest.FixtureRequest, workspace: Workspace
 ) -> Iterator[OverlayTree]:
-    made: OverlayTree = request.param()
-    if reason := made.unavailable():
-        pytest.skip(reason)
-    made.start(workspace)
-    yield made
-    made.stop()
-    assert not mountinfo.mounts_below(str(workspace.directory))
+    with started(request.param(), workspace) as made:
+        yield made
 
 
 @pytest.fixture

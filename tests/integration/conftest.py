@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from snapfs import mountinfo
+from snapfs.assembly.mounting import unmount
 from support.command import Command
 from support.containerd import Containerd, Generation, require_generation
 from support.images import image_layers, write_archive
@@ -28,6 +30,16 @@ def generation(request: pytest.FixtureRequest) -> Generation:
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return Command(tmp_path / "root")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Path]:
+    """Where to mount; whatever is left mounted in the test's place goes."""
+    place = tmp_path / "target"
+    place.mkdir()
+    yield place
+    for entry in reversed(mountinfo.mounts_below(str(tmp_path))):
+        unmount(entry.target, lazy=True)
 
 
 @pytest.fixture

@@ -6,28 +6,17 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from snapfs import mountinfo
-from snapfs.assembly.mounting import unmount
 from support.command import Command
 from support.fuse_users import OPEN_DEVICE
 from support.sandbox import wait_until
 from support.unprivileged import NOBODY, as_nobody
 
 pytestmark = [pytest.mark.root, pytest.mark.fuse]
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "target"
-    place.mkdir()
-    yield place
-    for entry in reversed(mountinfo.mounts_below(str(tmp_path))):
-        unmount(entry.target, lazy=True)
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from snapfs import mountinfo
-from snapfs.kernel_overlay.mounting import unmount
 from support.command import Command
 from support.unprivileged import as_nobody
 
@@ -32,15 +30,6 @@ def command(tmp_path: Path) -> Command:
     made.ok("commit", "base", "making")
     made.ok("prepare", "work", "base")
     return made
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "target"
-    place.mkdir()
-    yield place
-    for entry in reversed(mountinfo.mounts_below(str(tmp_path))):
-        unmount(entry.target, lazy=True)
 
 
 def test_changes_through_a_mount_are_the_snapshots(

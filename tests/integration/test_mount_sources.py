@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,6 @@ from support.unpack_command import is_untouched, slow_layout
 from support.unprivileged import NOBODY, as_nobody
 
 pytestmark = [pytest.mark.root, pytest.mark.fuse]
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "target"
-    place.mkdir()
-    yield place
-    for entry in reversed(mountinfo.mounts_below(str(tmp_path))):
-        unmount(entry.target, lazy=True)
 
 
 @pytest.fixture

@@ -348,3 +348,14 @@ def only(results: Results) -> Comparison:
     """Return the one comparison that there is."""
     (comparison,) = results.comparisons
     return comparison
+
+
+def run_trial(trial: Trial) -> Outcome:
+    """Make one run that is validated, between its set-up and its tear-down."""
+    trial.set_up()
+    try:
+        outcome = trial.run_once()
+        trial.validate(outcome)
+    finally:
+        trial.tear_down()
+    return outcome

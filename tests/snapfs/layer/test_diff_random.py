@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,33 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapfs.overlay_format import XattrPrefix
-from snapfs.syscalls import mount, umount2
 from support.compared_stacks import check_diff
-from support.engine_tree import UMASK
 from support.kernel_tree import Change as Operation
 from support.layer_stacks import LayerStack
 from support.random_operations import LAYER, LOWEST, SETTINGS
 from support.written_unions import build
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    before = os.umask(UMASK)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture(scope="module")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A filesystem without a disk: hundreds of small trees are made."""
-    root = tmp_path_factory.mktemp("memory")
-    mount("tmpfs", root, "tmpfs", 0, b"size=256m,mode=755")
-    try:
-        yield root
-    finally:
-        umount2(root)
 
 
 _CHAINS = st.tuples(st.lists(LAYER, min_size=1, max_size=3), LAYER, LAYER)

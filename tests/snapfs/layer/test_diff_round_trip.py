@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,8 @@ from snapfs.layer.form import OverlayForm
 from snapfs.layer.limits import Policy
 from snapfs.layer.notes import Notes
 from snapfs.overlay_format import XattrPrefix
-from snapfs.syscalls import mount, umount2
 from support.applied_layers import apply_tar
 from support.compared_stacks import seen_tree
-from support.engine_tree import UMASK
 from support.kernel_tree import Change as Operation
 from support.layer_stacks import LayerStack
 from support.random_operations import LAYER, LOWEST, SETTINGS
@@ -31,23 +27,6 @@ from support.written_unions import build
 pytestmark = pytest.mark.root
 
 _ALL_XATTRS = Policy(xattrs=("*",))
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    before = os.umask(UMASK)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture(scope="module")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("memory")
-    mount("tmpfs", root, "tmpfs", 0, b"size=256m,mode=755")
-    try:
-        yield root
-    finally:
-        umount2(root)
 
 
 def _layer_of(stack: LayerStack, before: int, after: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,7 @@ from snapfs.layer.form import OverlayForm
 from snapfs.layer.limits import Policy
 from snapfs.layer.notes import Notes
 from snapfs.overlay_format import XattrPrefix
-from snapfs.syscalls import mount, umount2
 from support.applied_layers import apply_tar, settle
-from support.engine_tree import UMASK
 from support.kernel_tree import Change as Operation
 from support.layer_stacks import LayerStack
 from support.random_operations import LAYER, LOWEST
@@ -32,24 +30,6 @@ pytestmark = pytest.mark.root
 ALL_XATTRS = Policy(xattrs=("user.*", "system.*", "security.*", "trusted.*"))
 
 _LAYERS = st.lists(LAYER, min_size=1, max_size=3)
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    before = os.umask(UMASK)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture(scope="module")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A filesystem without a disk: hundreds of small trees are made."""
-    root = tmp_path_factory.mktemp("memory")
-    mount("tmpfs", root, "tmpfs", 0, b"size=256m,mode=755")
-    try:
-        yield root
-    finally:
-        umount2(root)
 
 
 def layer_of(stack: LayerStack, height: int) -> bytes:
