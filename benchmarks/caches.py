@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from snapfs.benchmarks.protocols import CacheState, Target
+from snapfs.benchmarks.write_back import write_back
 
 _DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 
@@ -24,16 +25,15 @@ def unavailable(state: CacheState) -> str:
     return f"{state} caches need root: {_DROP_CACHES} is not writable"
 
 
-def produce(state: CacheState, target: Target) -> None:
-    """Bring the caches into ``state`` before a run of ``target``.
+def produce(state: CacheState, target: Target, directory: Path) -> None:
+    """Bring the caches into ``state`` before a run of ``target`` on ``directory``.
 
     Warm caches and fresh upper directories come from the runs themselves.
     """
     if state is CacheState.DCACHE_COLD:
-        # Dirty inodes cannot be dropped.
-        os.sync()
+        write_back(directory)  # dirty inodes cannot be dropped
         _DROP_CACHES.write_text(_DENTRIES_AND_INODES)
     elif state is CacheState.COLD:
         target.forget_caches()
-        os.sync()
+        write_back(directory)
         _DROP_CACHES.write_text(_EVERYTHING)

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 import zstandard
 from zlib_ng import zlib_ng
 
+from snapfs.benchmarks.write_back import write_back
 from snapfs.digest import Digest, chain_ids
 from snapfs.image.platform import host_platform
 
@@ -87,6 +88,7 @@ def make_image(
         with tempfile.TemporaryDirectory(dir=home) as directory:
             made = Path(directory) / "image"
             _write_image(made, files, size_bytes, layers, seed, compression)
+            write_back(home)  # else the kernel does so while something is measured
             shutil.rmtree(place, ignore_errors=True)
             made.rename(place)
     facts = json.loads((place / "facts.json").read_text())

@@ -75,9 +75,9 @@ class Instance:
         self._cleanup.callback(self._target.stop)
         self._target.start(workspaces.take())
         self._pin()
-        self._trial = self._scenario.open(
-            self._target, self._cell, workspaces.take(), seed
-        )
+        own = workspaces.take()
+        self._directory = own.directory
+        self._trial = self._scenario.open(self._target, self._cell, own, seed)
         self._cleanup.callback(self._trial.close)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Instance:
         """Surround a run with what belongs to it."""
         self._trial.set_up()
         try:
-            caches.produce(self._cell.cache, self._target)
+            caches.produce(self._cell.cache, self._target, self._directory)
             if self._cell.cache is CacheState.COLD:
                 self._pin()  # the target may have new processes now
             yield

@@ -53,6 +53,7 @@ __all__ = [
     "InvalidResultError",
     "LayerTarget",
     "Outcome",
+    "PackTarget",
     "Profile",
     "Scenario",
     "SnapshotterTarget",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,7 +17,7 @@ from snapfs.benchmarks.protocols import (
     Workspace,
 )
 from snapfs.benchmarks.semantics.unpacker import check_contents
-from snapfs.syscalls import syncfs
+from snapfs.benchmarks.write_back import write_back
 
 _MIB: Final = 1 << 20
 
@@ -106,20 +105,15 @@ class _UnpackTrial(Trial):
 
     def set_up(self) -> None:
         self._target.load(self._image)
-        self._sync()  # what was loaded, and removed before, is not this run's to write
+        write_back(
+            self._directory
+        )  # what was loaded, and removed before, is not this run's to write
 
     def run_once(self) -> Outcome:
         counts = self._target.unpack(self._image)
         if self._is_synced:
-            self._sync()
+            write_back(self._directory)
         return Outcome(1, bytes=self._image.plain_bytes, counts=counts)
-
-    def _sync(self) -> None:
-        filesystem = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            syncfs(filesystem)
-        finally:
-            os.close(filesystem)
 
     def validate(self, outcome: Outcome) -> None:
         check_contents(self._target, self._image)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from snapfs import syscalls
 from snapfs.benchmarks.protocols import InvalidResultError, TreeTarget, Workspace
+from snapfs.benchmarks.write_back import write_back
 
 # Many pages; most changes touch one.
 _BIG: Final = bytes(range(256)) * 1024
@@ -107,21 +107,9 @@ def _never_changes_lowerdirs(target: TreeTarget, workspace: Workspace) -> None:
         try:
             _change_everything(root)
         finally:  # also where a change is refused: one before it may have got through
-            _write_back(root)
+            write_back(root)
             after = [fingerprint(lowerdir) for lowerdir in lowerdirs]
             _require(before == after, REACHED)
-
-
-def _write_back(root: Path) -> None:
-    """Have what the kernel keeps of the tree written, and of no other filesystem.
-
-    sync(2) waits for all that are mounted, a stranger's that hangs among them.
-    """
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        syscalls.syncfs(directory)
-    finally:
-        os.close(directory)
 
 
 def _change_everything(root: Path) -> None:

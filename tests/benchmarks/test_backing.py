@@ -203,9 +203,9 @@ def test_cold_is_cold_and_warm_is_warm(tmp_path: Path) -> None:
     with provide(Backing.EXT4, tmp_path, SIZE) as (root, _):
         file = root / "file"
         file.write_bytes(b"x" * 4096)
-        caches.produce(CacheState.WARM, target)
+        caches.produce(CacheState.WARM, target, root)
         was_warm = _is_cached(file)
-        caches.produce(CacheState.COLD, target)
+        caches.produce(CacheState.COLD, target, root)
         was_cold = not _is_cached(file)
         file.read_bytes()
 
@@ -222,7 +222,25 @@ def test_dropping_dentries_leaves_a_targets_own_caches(
     monkeypatch.setattr(caches, "_DROP_CACHES", knob)
     target = Copy()
 
-    caches.produce(CacheState.DCACHE_COLD, target)
+    caches.produce(CacheState.DCACHE_COLD, target, tmp_path)
 
     assert knob.read_text() == "2"
     assert target.forgotten == 0
+
+
+@pytest.mark.parametrize("state", [CacheState.DCACHE_COLD, CacheState.COLD])
+def test_only_the_filesystem_that_is_measured_is_written_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: CacheState
+) -> None:
+    # A stranger's that hangs would hang sync(2), and a busy one be in the way.
+    def refuse() -> None:
+        pytest.fail("sync(2) waits for every filesystem of the machine")
+
+    written: list[Path] = []
+    monkeypatch.setattr(os, "sync", refuse)
+    monkeypatch.setattr(caches, "_DROP_CACHES", tmp_path / "drop_caches")
+    monkeypatch.setattr(caches, "write_back", written.append)
+
+    caches.produce(state, Copy(), tmp_path)
+
+    assert written == [tmp_path]
