@@ -109,6 +109,14 @@ def provide(
         yield root, describe(root, backing, made)
 
 
+def filesystem(backing: Backing, directory: Path) -> str:
+    """Return the kind of filesystem that ``provide`` makes, or finds."""
+    entry = mountinfo.containing(str(directory))
+    if backing is Backing.DIRECTORY and entry is not None:
+        return entry.type
+    return str(backing)
+
+
 def describe(path: Path, backing: Backing, made: Path) -> str:
     """Return the type and options of the filesystem of ``path``, in words.
 

@@ -172,6 +172,16 @@ class Comparison:
         words = [f"{name}={value}" for name, value in self.parameters.items()]
         return " ".join([*words, str(self.cache), self.placement])
 
+    @property
+    def name(self) -> str:
+        """The scenario and the cell, in words."""
+        return f"{self.scenario} {self.label}"
+
+    @property
+    def filesystem(self) -> str:
+        """The kind of the filesystem below: ``ext4``."""
+        return self.backing.partition(" ")[0]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClaimResult:

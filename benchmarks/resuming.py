@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from snapfs.benchmarks.protocols import Target
@@ -22,16 +22,18 @@ def keep(results: Results, path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def require_same(earlier: Results, now: Results, targets: Mapping[str, Target]) -> None:
+def require_same(
+    earlier: Results, now: Results, targets: Mapping[str, Target], filesystem: str
+) -> None:
     """Refuse to go on with what would not be one run.
 
-    ``now`` is what a run that begins now would say of itself.
+    ``now`` is what a run that begins now, on ``filesystem``, would say of itself.
 
     Raises:
-        FailedPreconditionError: The machine, the rules, this suite or a target has
-            changed since.
+        FailedPreconditionError: The machine, the filesystem, the rules, this suite or
+            a target has changed since.
     """
-    if changed := ", ".join(_changes(earlier, now, targets)):
+    if changed := ", ".join(_changes(earlier, now, targets, filesystem)):
         raise FailedPreconditionError(
             f"the file cannot be gone on with, because these differ: {changed}; "
             "begin a new one, 'bench report' takes both"
@@ -39,7 +41,7 @@ def require_same(earlier: Results, now: Results, targets: Mapping[str, Target]) 
 
 
 def _changes(
-    earlier: Results, now: Results, targets: Mapping[str, Target]
+    earlier: Results, now: Results, targets: Mapping[str, Target], filesystem: str
 ) -> Iterator[str]:
     for what, before, after in (
         ("the profile", earlier.profile, now.profile),
@@ -52,22 +54,36 @@ def _changes(
     ):
         if before != after:
             yield f"{what} ({before} and {after})"
+    for kind in sorted({each.filesystem for each in earlier.comparisons}):
+        if kind != filesystem:
+            yield f"the filesystem ({kind} and {filesystem})"
     for name, target in targets.items():
         record = earlier.targets.get(name)
         if record is not None and record.fairness != target.fairness():
             yield f"the target {name}"
 
 
-def measured(earlier: Results | None, unit: Unit) -> Comparison | None:
-    """Return the comparison of ``unit``, if it was made, with the same targets."""
+def measured(
+    earlier: Results | None, unit: Unit, baselines: Sequence[str]
+) -> Comparison | None:
+    """Return the comparison of ``unit``, if it was made, with the same targets.
+
+    The first of ``baselines`` that took part must be what it compares with.
+    """
     for each in earlier.comparisons if earlier else ():
         asked = {*each.instances, *each.rejected, *each.refused} - {each.control}
+        reference = next(filter(each.instances.__contains__, baselines), "")
         if (
-            each.scenario == unit.scenario.name
-            and dict(each.parameters) == dict(unit.cell.parameters)
-            and each.cache is unit.cell.cache
-            and each.placement == unit.placement
+            each.name == unit.name
             and asked == {*unit.targets, *unit.refused}
+            and each.reference == reference
         ):
             return each
     return None
+
+
+def beside(earlier: Results | None, units: Collection[Unit]) -> Sequence[Comparison]:
+    """Return the comparisons of cells that are not among ``units``."""
+    planned = {unit.name for unit in units}
+    known = earlier.comparisons if earlier else ()
+    return [each for each in known if each.name not in planned]

@@ -14,15 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import snapfs
-from snapfs.benchmarks.backing import (
-    DEFAULT_SIZE_BYTES,
-    Backing,
-)
-from snapfs.benchmarks.comparison import (
-    ComparisonRun,
-    Plan,
-    choose_reference,
-)
+from snapfs.benchmarks.backing import DEFAULT_SIZE_BYTES, Backing, filesystem
+from snapfs.benchmarks.comparison import ComparisonRun, Plan, choose_reference
 from snapfs.benchmarks.conditions import REDO_RULE, RedoRule
 from snapfs.benchmarks.estimates import CONFIDENCE
 from snapfs.benchmarks.exclusive import only_one
@@ -42,7 +35,7 @@ from snapfs.benchmarks.results import (
     Rules,
     TargetRecord,
 )
-from snapfs.benchmarks.resuming import measured, require_same
+from snapfs.benchmarks.resuming import beside, measured, require_same
 from snapfs.benchmarks.selection import (
     Factories,
     Unit,
@@ -135,6 +128,7 @@ class Suite:
         unasked = () if request.targets else targets.keys() - names
         self._left_out = dict.fromkeys(sorted(unasked), reason)
         self._waiting: dict[str, str] = {}
+        self._beside: Sequence[Comparison] = ()
 
     def run(self) -> Results:
         """Make every comparison; return all results.
@@ -149,7 +143,8 @@ class Suite:
         """
         begun = self._results(_utc_now())
         if self._earlier is not None:
-            require_same(self._earlier, begun, self._questioned)
+            where = filesystem(self._request.backing, self._request.directory)
+            require_same(self._earlier, begun, self._questioned, where)
             begun = dataclasses.replace(
                 begun,
                 started=self._earlier.started,
@@ -189,8 +184,12 @@ class Suite:
         )
 
     def _so_far(self, begun: Results, made: Mapping[int, Comparison]) -> Results:
-        """Return what there is, in the order of the plan."""
-        comparisons = tuple(made[place] for place in sorted(made))
+        """Return what there is, in the order of the plan.
+
+        What an earlier run measured beside it comes first: it stays in its file.
+        """
+        planned = (made[place] for place in sorted(made))
+        comparisons = (*self._beside, *planned)
         return dataclasses.replace(
             begun,
             finished=_utc_now(),
@@ -248,8 +247,10 @@ class Suite:
         The others are made breadth first, and share what is left of the run's time.
         """
         units = self.units()
+        self._beside = beside(self._earlier, units)
         known = {
-            place: measured(self._earlier, each) for place, each in enumerate(units)
+            place: measured(self._earlier, each, self._baselines(each.scenario))
+            for place, each in enumerate(units)
         }
         waiting = [place for place in breadth_first(units) if known[place] is None]
         yield from ((place, each) for place, each in known.items() if each)
@@ -281,10 +282,7 @@ class Suite:
             if reason := self._problem(name, workspaces):
                 rejected[name] = reason
         fit = [name for name in unit.targets if name not in rejected]
-        baselines = unit.scenario.baselines
-        if self._request.baseline:
-            baselines = (self._request.baseline,)
-        reference = choose_reference(baselines, fit)
+        reference = choose_reference(self._baselines(unit.scenario), fit)
         return Plan(
             scenario=unit.scenario,
             cell=unit.cell,
@@ -301,6 +299,10 @@ class Suite:
             refused=unit.refused,
         )
 
+    def _baselines(self, scenario: Scenario) -> Sequence[str]:
+        asked = self._request.baseline
+        return (asked,) if asked else scenario.baselines
+
     def _problem(self, name: str, workspaces: Workspaces) -> str:
         """Say why a target cannot take part; the first call tries its semantics."""
         if self._unavailable[name]:
@@ -311,7 +313,10 @@ class Suite:
         return first_problem(self._semantics[name])
 
     def _record(self, name: str) -> TargetRecord:
-        target = self._questioned[name]
+        target = self._questioned.get(name)
+        if target is None:
+            assert self._earlier is not None
+            return self._earlier.targets[name]
         return TargetRecord(
             summary=target.summary,
             fairness=target.fairness(),
@@ -330,7 +335,8 @@ class Suite:
             for each in comparisons
             for name in (*each.instances, *each.rejected, *each.refused)
         }
-        return sorted(known & self._factories.keys())
+        earlier = self._earlier.targets.keys() if self._earlier else set()
+        return sorted(known & (self._factories.keys() | earlier))
 
 
 def _utc_now() -> str:

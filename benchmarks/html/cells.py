@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from snapfs.benchmarks.html.collection import Collection, Entry, filesystem
+from snapfs.benchmarks.html.collection import Collection, Entry
 from snapfs.benchmarks.html.commands import repeat_command
 from snapfs.benchmarks.html.percentiles import (
     draw_percentiles,
@@ -30,7 +30,7 @@ def _cell(entry: Entry, colours: Mapping[str, int]) -> str:
         "summary",
         element("b", text(comparison.scenario))
         + " "
-        + text(f"{comparison.label} {filesystem(comparison)}"),
+        + text(f"{comparison.label} {comparison.filesystem}"),
     )
     content = (
         _circumstances(comparison)

@@ -106,21 +106,16 @@ def anchor_of(heading: str) -> str:
     return heading.replace(" ", "-")
 
 
-def filesystem(comparison: Comparison) -> str:
-    """Return the kind of the filesystem below: ``ext4``."""
-    return comparison.backing.partition(" ")[0]
-
-
 def _identity(comparison: Comparison) -> tuple[str, str, str]:
-    return comparison.scenario, comparison.label, filesystem(comparison)
+    return comparison.scenario, comparison.label, comparison.filesystem
 
 
 def _entry(runs: Sequence[Results], anchor: str, place: tuple[int, int]) -> Entry:
     run = runs[place[0]]
     comparison = run.comparisons[place[1]]
     heading = comparison.scenario
-    if filesystem(comparison) != filesystem(runs[0].comparisons[0]):
-        heading += f" on {filesystem(comparison)}"
+    if comparison.filesystem != runs[0].comparisons[0].filesystem:
+        heading += f" on {comparison.filesystem}"
     return Entry(anchor, place, heading, run, comparison)
 
 

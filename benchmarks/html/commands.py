@@ -14,8 +14,9 @@ _CPUS: Final = {
     Placement.FREE: "free",
 }
 
-# What decides where a run measures: taken over from the run's own command.
-_KEPT: Final = ("--backing", "--size-mb", "--directory", "--with")
+# What decides where a run measures and what it compares with: taken over from its
+# command.
+_KEPT: Final = ("--baseline", "--backing", "--size-mb", "--directory", "--with")
 
 
 def repeat_command(entry: Entry) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from snapfs.benchmarks.html.collection import Entry, filesystem
+from snapfs.benchmarks.html.collection import Entry
 from snapfs.benchmarks.html.scales import (
     LogScale,
     decade_bounds,
@@ -60,7 +60,7 @@ def curves(entries: Sequence[Entry]) -> Iterator[Curve]:
 def _rest(entry: Entry, varying: str) -> str:
     comparison = entry.comparison
     words = [f"{k}={v}" for k, v in comparison.parameters.items() if k != varying]
-    where = (str(comparison.cache), comparison.placement, filesystem(comparison))
+    where = (str(comparison.cache), comparison.placement, comparison.filesystem)
     return " ".join([*words, *where])
 
 

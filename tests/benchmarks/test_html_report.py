@@ -286,15 +286,16 @@ def test_machines_are_not_mixed(results: Results) -> None:
 
 
 def test_the_command_of_a_cell_asks_for_that_cell_alone(results: Results) -> None:
-    asked = ("snapfs", "bench", "run", "--backing", "tmpfs", "--size-mb=700", "--json")
-    run = dataclasses.replace(results, command=asked)
+    asked = ("--baseline", "base", "--backing", "tmpfs", "--size-mb=700", "--json")
+    run = dataclasses.replace(results, command=("snapfs", "bench", "run", *asked))
 
     line = repeat_command(collect([run]).entries[1])
 
     assert line == (
         "snapfs bench run --profile quick --only copy_up_latency "
         "--cell 'size_bytes=65536 warm' --cpus 2 "
-        "--targets base,fast,liar,same,slow --seed 1 --backing tmpfs --size-mb=700"
+        "--targets base,fast,liar,same,slow --seed 1 "
+        "--baseline base --backing tmpfs --size-mb=700"
     )
 
 

@@ -148,6 +148,32 @@ def test_a_cell_with_other_targets_is_measured_again(
     assert all("third" in each.instances for each in after.comparisons)
 
 
+def test_a_cell_with_another_baseline_is_measured_again(
+    half_done: Path, tmp_path: Path
+) -> None:
+    question = ThreeCells()
+
+    after = run(tmp_path, question, half_done, baseline="other")
+
+    assert set(question.asked) == {0, 1, 2}
+    assert {each.reference for each in after.comparisons} == {"other"}
+
+
+def test_what_was_measured_of_other_cells_stays_in_the_file(
+    half_done: Path, tmp_path: Path
+) -> None:
+    before = load(half_done)
+    question = ThreeCells()
+    question.name = "another_question"
+
+    after = run(tmp_path, question, half_done, ("base", "third"))
+
+    assert after.comparisons[:2] == before.comparisons
+    assert [each.scenario for each in after.comparisons[2:]] == [question.name] * 3
+    assert set(after.targets) == {"base", "other", "third"}
+    assert load(half_done) == after
+
+
 def test_a_run_ends_when_it_is_told_to_even_if_undoing_fails(tmp_path: Path) -> None:
     class Stuck(Trial):
         def run_once(self) -> Outcome:
@@ -179,6 +205,17 @@ def test_a_run_ends_when_it_is_told_to_even_if_undoing_fails(tmp_path: Path) -> 
             ),
             "the machine",
             id="machine",
+        ),
+        pytest.param(
+            lambda r: dataclasses.replace(
+                r,
+                comparisons=tuple(
+                    dataclasses.replace(each, backing="another (rw)")
+                    for each in r.comparisons
+                ),
+            ),
+            "the filesystem",
+            id="filesystem",
         ),
         pytest.param(
             lambda r: dataclasses.replace(
