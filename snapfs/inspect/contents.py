@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from snapfs.compression import open_plain
-from snapfs.compression.detection import HEAD_BYTES, Compression, detect
+from snapfs.compression import Compression, open_plain
 from snapfs.errors import DataLossError
 from snapfs.image.layer_blobs import open_layer
 from snapfs.image.resolve import ImageLayer
@@ -164,23 +163,21 @@ class BlobContents:
 
     def _plain_from(self, offset: int) -> Generator[bytes, None, None]:
         descriptor = self._layer.descriptor
-        with closing(open_layer(self._source, descriptor)) as blob:
-            head = b""
-            while len(head) < HEAD_BYTES and (more := blob.read(HEAD_BYTES)):
-                head += more
-        if detect(head) is Compression.NONE and descriptor.data is None:
-            with closing(self._source.open_blob(descriptor, offset)) as blob:
-                while piece := blob.read(_PIECE_BYTES):
-                    yield piece
-            return
-        with closing(open_layer(self._source, descriptor)) as blob:
-            window = Limits().zstd_window_bytes
-            with closing(open_plain(blob, zstd_window_bytes=window)) as plain:
+        window = Limits().zstd_window_bytes
+        with (
+            closing(open_layer(self._source, descriptor)) as blob,
+            closing(open_plain(blob, zstd_window_bytes=window)) as plain,
+        ):
+            if plain.compression is not Compression.NONE or descriptor.data is not None:
                 skip = offset
                 while block := plain.read_block():
                     if skip < len(block):
                         yield block[skip:]
                     skip = max(0, skip - len(block))
+                return
+        with closing(self._source.open_blob(descriptor, offset)) as blob:
+            while piece := blob.read(_PIECE_BYTES):
+                yield piece
 
 
 class DirectoryContents:
