@@ -51,7 +51,11 @@ class PlainStream(Closing):
         self._where = where
         self.read_s = 0.0
         self.inflate_s = 0.0
-        self._plain = open_plain(self, zstd_window_bytes=limits.zstd_window_bytes)
+        try:
+            self._plain = open_plain(self, zstd_window_bytes=limits.zstd_window_bytes)
+        except BaseException:  # nobody gets a stream to close
+            self._blob.close()
+            raise
         self._diff_id = diff_id
         self._hashing = _Hashing(diff_id.hasher() if diff_id else hashlib.sha256())
         self._ahead = Background(self._inflate, _AHEAD)
