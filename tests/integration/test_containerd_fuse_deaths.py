@@ -66,7 +66,7 @@ while test $n -lt $last; do
     test ! -e made && test ! -e moved || fail "removed names are there"
 
     mv $app $app-$n
-    test "$(ls /srv | tr '\\n' ' ')" = "app-$n cache work " || fail "$(ls /srv)"
+    test "$(ls /srv | tr '\\n' ' ')" = "app-$n cache kept-busy " || fail "$(ls /srv)"
     read line <$app-$n/message
     test "$line" = "Hello from layer 3." || fail "$line"
     mv $app-$n $app
