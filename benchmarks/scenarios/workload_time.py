@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import hashlib
 import shutil
@@ -83,13 +84,13 @@ class _Work(TreeTrial):
         self.directory = workspace.directory
         self.tree = PresentedTree(target, [self.prepare()], cell)
 
+    @abc.abstractmethod
     def prepare(self) -> Path:
         """Make what is needed; return the layer."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def words(self) -> Sequence[str]:
         """Return the command for the tree that is shown now."""
-        raise NotImplementedError
 
     def run_once(self) -> Outcome:
         spawn(self.words(), self.directory / "output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Final, Protocol
 
 from snapfs.compression.detection import Compression
@@ -132,7 +133,7 @@ class StoredInput:
         self._buffer, self._at = b"", 0
 
 
-class GatheringReader:
+class GatheringReader(abc.ABC):
     """What all readers share: blocks of a worthwhile size, counters, closing.
 
     A subclass says how to decode the next piece.
@@ -166,9 +167,9 @@ class GatheringReader:
         self._closed = True
         self._stored.forget()
 
+    @abc.abstractmethod
     def _piece(self, most: int) -> bytes:
         """Return the next plain bytes, about ``most`` at most; b"" at the end."""
-        raise NotImplementedError
 
 
 class StoredPlain(GatheringReader):

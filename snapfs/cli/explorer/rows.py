@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -55,13 +56,13 @@ class Rows(ScrollView, can_focus=True):
     class Chosen(Moved):
         """Enter was pressed on a line, or a mouse button again."""
 
+    @abstractmethod
     def row_count(self) -> int:
         """Return how many lines there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row_text(self, number: int) -> Text:
         """Return a line; what is too long for the screen is cut off."""
-        raise NotImplementedError
 
     def row_width(self) -> int:
         """Return how wide the lines are, if one may look at their ends; else 0."""
