@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapfs.overlay_format import XattrPrefix
 from support.compared_stacks import check_diff
 from support.kernel_tree import Change as Operation
-from support.layer_stacks import LayerStack
-from support.random_operations import LAYER, LOWEST, SETTINGS
-from support.written_unions import build
+from support.random_operations import LAYER, SETTINGS
+from support.random_stacks import USER_XATTRS, random_stack
 
 pytestmark = pytest.mark.root
 
@@ -27,14 +24,8 @@ def _compare(
     root: Path, chains: _Chains, options: str, *, by_engine: bool = False
 ) -> None:
     """Write layers, and two more that both stand on them; compare every two."""
-    prefix = XattrPrefix.USER if options == "userxattr" else XattrPrefix.TRUSTED
     lowers, left, right = chains
-    with tempfile.TemporaryDirectory(dir=root) as directory:
-        stack = LayerStack(Path(directory), options, prefix)
-        build(stack.add(), LOWEST)
-        stack.settle()
-        for operations in lowers:
-            stack.write(operations, by_engine=by_engine)
+    with random_stack(root, lowers, options, by_engine=by_engine) as stack:
         base = stack.chain()
         stack.write(left, by_engine=by_engine)
         first = stack.chain()
@@ -42,7 +33,7 @@ def _compare(
         other.write(right, by_engine=by_engine)
         second = other.chain()
         # A renamed directory may have links to names that nobody looks at.
-        check_diff(stack, base, first, has_links=options == "userxattr")
+        check_diff(stack, base, first, has_links=options == USER_XATTRS)
         for before, after in ((first, second), (second, base[-1:])):
             check_diff(stack, before, after, has_links=False)
 
@@ -58,7 +49,7 @@ def test_random_layers_differ_in_what_two_mounts_show(
 
 @settings(SETTINGS, max_examples=40)
 @given(chains=_CHAINS)
-@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", "userxattr"])
+@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", USER_XATTRS])
 def test_so_they_do_under_other_options_of_the_mount(
     memory: Path, chains: _Chains, options: str
 ) -> None:

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapfs.layer.changed_entries import changed_entries
-from snapfs.layer.diff import opened_diff
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.limits import Policy
-from snapfs.layer.notes import Notes
-from snapfs.overlay_format import XattrPrefix
 from support.applied_layers import apply_tar
 from support.compared_stacks import seen_tree
 from support.kernel_tree import Change as Operation
 from support.layer_stacks import LayerStack
-from support.random_operations import LAYER, LOWEST, SETTINGS
+from support.random_operations import LAYER, SETTINGS
+from support.random_stacks import USER_XATTRS, layer_between, random_stack
 from support.tree_metadata import Tree, compare
-from support.written_layers import tar_of_entries
-from support.written_unions import build
 
 pytestmark = pytest.mark.root
 
 _ALL_XATTRS = Policy(xattrs=("*",))
-
-
-def _layer_of(stack: LayerStack, before: int, after: int) -> bytes:
-    """Return the tar of what some layers change."""
-    with opened_diff(
-        [bytes(path) for path in stack.chain(before)] if before else [],
-        [bytes(path) for path in stack.chain(after)],
-        stack.prefix,
-        unchanged=True,
-    ) as changes:
-        return tar_of_entries(changed_entries(changes, Notes()))
 
 
 def _again(stack: LayerStack, steps: list[tuple[int, int]], root: Path) -> LayerStack:
@@ -45,7 +28,7 @@ def _again(stack: LayerStack, steps: list[tuple[int, int]], root: Path) -> Layer
     other = LayerStack(root, stack.options, stack.prefix)
     for before, after in steps:
         layer = root / f"applied{after}"
-        data = _layer_of(stack, before, after)
+        data = layer_between(stack, before, after)
         apply_tar(layer, data, form=OverlayForm(stack.prefix), policy=_ALL_XATTRS)
         layer.chmod(0o755)
         other.layers.append(layer)
@@ -72,19 +55,12 @@ def _differences(have: Tree, want: Tree, *, has_links: bool) -> list[str]:
 def _check(
     root: Path, layers: list[list[Operation]], options: str, *, by_engine: bool = False
 ) -> None:
-    is_user = options == "userxattr"
-    prefix = XattrPrefix.USER if is_user else XattrPrefix.TRUSTED
-    with tempfile.TemporaryDirectory(dir=root) as directory:
-        stack = LayerStack(Path(directory, "made"), options, prefix)
-        build(stack.add(), LOWEST)
-        stack.settle()
-        for operations in layers:
-            stack.write(operations, by_engine=by_engine)
+    with random_stack(root, layers, options, by_engine=by_engine) as stack:
         height = len(stack.layers)
 
         each = [(n, n + 1) for n in range(height)]
-        rebuilt = _again(stack, each, Path(directory, "each"))
-        at_once = _again(stack, [(0, 1), (1, height)], Path(directory, "once"))
+        rebuilt = _again(stack, each, stack.root / "each")
+        at_once = _again(stack, [(0, 1), (1, height)], stack.root / "once")
 
         for copy, pairs in (
             (rebuilt, [(n, n) for n in range(1, height + 1)]),
@@ -94,7 +70,8 @@ def _check(
                 have = seen_tree(copy, copy.chain(ours)).rows
                 want = seen_tree(stack, stack.chain(theirs)).rows
                 # A renamed directory parts its links from names elsewhere.
-                assert _differences(have, want, has_links=is_user) == []
+                has_links = options == USER_XATTRS
+                assert _differences(have, want, has_links=has_links) == []
 
 
 _LAYERS = st.lists(LAYER, min_size=1, max_size=3)
@@ -102,7 +79,7 @@ _LAYERS = st.lists(LAYER, min_size=1, max_size=3)
 
 @settings(SETTINGS, max_examples=25)
 @given(layers=_LAYERS)
-@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", "userxattr"])
+@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", USER_XATTRS])
 def test_layers_of_a_kernel_mount_come_back_as_the_tree_that_they_were(
     memory: Path, layers: list[list[Operation]], options: str
 ) -> None:

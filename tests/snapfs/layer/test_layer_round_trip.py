@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,19 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapfs.layer.changed_entries import changed_entries
-from snapfs.layer.diff import opened_diff
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.limits import Policy
-from snapfs.layer.notes import Notes
-from snapfs.overlay_format import XattrPrefix
 from support.applied_layers import apply_tar, settle
 from support.kernel_tree import Change as Operation
 from support.layer_stacks import LayerStack
-from support.random_operations import LAYER, LOWEST
+from support.random_operations import LAYER
+from support.random_stacks import USER_XATTRS, layer_between, random_stack
 from support.tree_metadata import Tree, compare, read_metadata
-from support.written_layers import tar_of_entries
-from support.written_unions import build
 
 pytestmark = pytest.mark.root
 
@@ -32,21 +26,13 @@ ALL_XATTRS = Policy(xattrs=("user.*", "system.*", "security.*", "trusted.*"))
 _LAYERS = st.lists(LAYER, min_size=1, max_size=3)
 
 
-def layer_of(stack: LayerStack, height: int) -> bytes:
-    """Return the tar of one layer of a stack, by what it changes of those below."""
-    before = [bytes(path) for path in stack.chain(height - 1)]
-    after = [bytes(path) for path in stack.chain(height)]
-    with opened_diff(before, after, stack.prefix, unchanged=True) as changes:
-        return tar_of_entries(changed_entries(changes, Notes()))
-
-
 def applied(stack: LayerStack) -> list[Path]:
     """Write all layers of a stack and apply them again; return them, highest first."""
     form = OverlayForm(stack.prefix)
     chain: list[Path] = []
     for height in range(1, len(stack.layers) + 1):
         directory = stack.root / f"applied{height}"
-        tar = layer_of(stack, height)
+        tar = layer_between(stack, height - 1, height)
         result = apply_tar(directory, tar, form=form, policy=ALL_XATTRS)
         settle(directory, result, *chain, form=form)
         chain.insert(0, directory)
@@ -67,13 +53,7 @@ def check_round_trip(
     *,
     by_engine: bool = False,
 ) -> None:
-    prefix = XattrPrefix.USER if options == "userxattr" else XattrPrefix.TRUSTED
-    with tempfile.TemporaryDirectory(dir=root) as directory:
-        stack = LayerStack(Path(directory), options, prefix)
-        build(stack.add(), LOWEST)
-        stack.settle()
-        for operations in layers:
-            stack.write(operations, by_engine=by_engine)
+    with random_stack(root, layers, options, by_engine=by_engine) as stack:
         want = view(stack, stack.chain())
 
         have = view(stack, applied(stack))
@@ -97,7 +77,7 @@ def test_layers_of_random_changes_show_the_same_when_applied(
 
 @settings(deadline=None, max_examples=40, database=None)
 @given(layers=_LAYERS)
-@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", "userxattr"])
+@pytest.mark.parametrize("options", ["redirect_dir=on,metacopy=on", USER_XATTRS])
 def test_so_they_do_under_other_options_of_the_mount(
     memory: Path, layers: list[list[Operation]], options: str
 ) -> None:
