@@ -12,7 +12,7 @@ import pytest
 
 from snapfs import mountinfo
 from support.command import Command
-from support.fuse_users import OPEN_DEVICE
+from support.fuse_users import run_script
 from support.sandbox import wait_until
 from support.unprivileged import NOBODY, as_nobody
 
@@ -29,8 +29,7 @@ def layers(tmp_path: Path) -> str:
 
 @pytest.fixture
 def fuse(command: Command) -> Command:
-    command.words += ["--driver", "fuse"]
-    return command
+    return command.by("fuse")
 
 
 def process_of(target: Path, fuse: Command) -> int:
@@ -121,40 +120,27 @@ def servers_of(directory: Path) -> list[str]:
 
 def test_an_ordinary_user_mounts_through_fusermount(open_directory: Path) -> None:
     home = open_directory
-    for name in ("device", "mnt", "top", "base"):
+    for name in ("top", "base"):
         (home / name).mkdir()
         os.chown(home / name, NOBODY, NOBODY)
     (home / "base" / "file").write_text("file\n")
     os.chown(home / "base" / "file", NOBODY, NOBODY)
-    user = as_nobody(home / "root")
-    begin = user.words.index("--") + 1
-    words = " ".join(user.words[begin:])
-    script = f"""
-        cd {home}
-        {words} mount layers:top:base mnt --upper changes
+    script = """
+        {snapfs} mount layers:top:base mnt --upper changes
         echo more >>mnt/file
-        kill -9 $({words} --json stats mnt | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
+        kill -9 $({snapfs} --json stats mnt | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
         echo again >>mnt/file
-        {words} --json stats mnt | grep -o '"restarts": *1' >&2
-        {words} umount mnt
+        {snapfs} --json stats mnt | grep -o '"restarts": *1' >&2
+        {snapfs} umount mnt
         cat changes/fs/file
-        {words} prepare w >/dev/null
-        {words} commit base w
-        {words} mount base mnt
-        grep -c '{home}/mnt fuse.snapfs-fuse ro' /proc/mounts
-        {words} umount mnt
+        {snapfs} prepare w >/dev/null
+        {snapfs} commit base w
+        {snapfs} mount base mnt
+        grep -c "$PWD/mnt fuse.snapfs-fuse ro" /proc/mounts
+        {snapfs} umount mnt
     """
 
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", "sh", "-c", OPEN_DEVICE, "sh", home / "device"),
-            *(*user.words[:begin], "sh", "-ec", script),
-        ],
-        env={**user.environment, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(home, script)
 
     assert done.returncode == 0, done.stderr
     assert "only FUSE mounts for an ordinary user" in done.stderr

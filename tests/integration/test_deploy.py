@@ -169,14 +169,6 @@ def snapfs(sandbox: Sandbox) -> Iterator[SnapfsProgram]:
     assert program.records("check") == []
 
 
-@pytest.fixture
-def containerd(
-    sandbox: Sandbox, generation: Generation, snapfs: SnapfsProgram
-) -> Containerd:
-    toml = snapfs.containerd_toml(generation.version)
-    return Containerd(sandbox, generation, PROXY_NAME, toml)
-
-
 @pytest.mark.root
 @pytest.mark.containerd
 @pytest.mark.slow

@@ -38,14 +38,6 @@ def snapfs(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[SnapfsP
     assert program.records("check", "--deep") == []
 
 
-@pytest.fixture
-def containerd(
-    sandbox: Sandbox, generation: Generation, snapfs: SnapfsProgram
-) -> Containerd:
-    toml = snapfs.containerd_toml(generation.version)
-    return Containerd(sandbox, generation, PROXY_NAME, toml)
-
-
 @pytest.mark.parametrize("way", ["files", "socket", "files --local"])
 def test_an_import_is_unpacked_by_us(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path, way: str

@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,14 +42,6 @@ touch -c /etc/passwd
 @pytest.fixture
 def generation() -> Generation:
     return require_generation("built")
-
-
-@pytest.fixture
-def snapfs(generation: Generation, sandbox: Sandbox) -> Iterator[SnapfsProgram]:
-    program = SnapfsProgram(sandbox)
-    program.serve()
-    yield program
-    assert program.records("check", "--deep") == []
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
-import struct
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
 
-from support.command import DEFAULT_SIGINT, Command
+from support.command import Command
 from support.mounted_images import write_layout
 
 pytest.importorskip("textual", reason="the extra 'tui' is not installed")
@@ -22,33 +19,12 @@ def test_a_terminal_shows_the_image_until_q_is_pressed(
     command: Command, tmp_path: Path
 ) -> None:
     layout = write_layout(tmp_path / "layout")
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    with subprocess.Popen(
-        [*DEFAULT_SIGINT, *command.words, "explore", f"oci:{layout}"],
-        env={
-            **command.environment,
-            "TERM": "xterm-256color",
-            "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        },
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while b"as of layer 3" not in shown or b"big-too" not in shown:
-                shown += os.read(ours, 65536)
-            os.write(ours, b"q")
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        except OSError:
-            pass  # EIO: the program has closed the terminal
-        finally:
-            os.close(ours)
+    command.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
 
-    assert process.returncode == 0, shown
+    shown = command.explore(
+        f"oci:{layout}", lambda shown: b"as of layer 3" in shown and b"big-too" in shown
+    )
+
     assert b"\x1b[?1049l" in shown  # what was on the terminal is there again
 
 

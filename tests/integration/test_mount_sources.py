@@ -20,13 +20,13 @@ from support.applied_layers import tar_of
 from support.command import DEFAULT_SIGINT, Command, serving
 from support.demo_sources import sources_of
 from support.docker_registry import docker_registry
-from support.fuse_users import OPEN_DEVICE
+from support.fuse_users import run_script
 from support.mounted_images import LAYERS, expected_tree, write_layout
 from support.pushed_images import REPOSITORY, PushedImage
 from support.sandbox import wait_until
 from support.tree_metadata import compare, read_metadata
 from support.unpack_command import is_untouched, slow_layout
-from support.unprivileged import NOBODY, as_nobody
+from support.unprivileged import as_nobody
 
 pytestmark = [pytest.mark.root, pytest.mark.fuse]
 
@@ -34,11 +34,6 @@ pytestmark = [pytest.mark.root, pytest.mark.fuse]
 @pytest.fixture
 def image(tmp_path: Path) -> str:
     return f"oci:{write_layout(tmp_path / 'layout')}"
-
-
-def by(command: Command, driver: str) -> Command:
-    command.words += ["--driver", driver]
-    return command
 
 
 def names(command: Command) -> list[str]:
@@ -61,7 +56,7 @@ def test_an_image_is_what_tar_makes_of_its_layers(
 ) -> None:
     words = [] if at is None else ["--at", str(at)]
 
-    by(command, driver).ok("mount", image, target, *words)
+    command.by(driver).ok("mount", image, target, *words)
     found = read_metadata(os.fsencode(target))
 
     assert compare(found, expected_tree(tmp_path / "tar", LAYERS[:at])) == []
@@ -74,7 +69,7 @@ def test_an_image_is_what_tar_makes_of_its_layers(
 def test_one_layer_alone_is_what_it_adds(
     command: Command, target: Path, image: str, driver: str
 ) -> None:
-    by(command, driver).ok("mount", image, target, "--layer", "2")
+    command.by(driver).ok("mount", image, target, "--layer", "2")
 
     assert (target / "d" / "sub" / "fresh").read_bytes() == b"fresh"
     assert (target / "big").stat().st_nlink == 2
@@ -159,35 +154,19 @@ def test_an_ordinary_user_mounts_an_image_by_fuse(open_directory: Path) -> None:
     home = open_directory
     layers = [[item for item in layer if item[0].uid == 0] for layer in LAYERS]
     write_layout(home / "layout", layers)
-    for name in ("device", "mnt"):
-        (home / name).mkdir()
-        os.chown(home / name, NOBODY, NOBODY)
-    user = as_nobody(home / "root")
-    begin = user.words.index("--") + 1
-    words = " ".join(user.words[begin:])
-    script = f"""
-        cd {home}
-        {words} mount oci:layout mnt
+    script = """
+        {snapfs} mount oci:layout mnt
         cat mnt/d/link; echo; ls mnt/d
-        grep -c '{home}/mnt fuse.snapfs-fuse ro' /proc/mounts
-        {words} umount mnt
+        grep -c "$PWD/mnt fuse.snapfs-fuse ro" /proc/mounts
+        {snapfs} umount mnt
         mkdir scratch
-        TMPDIR={home}/scratch {words} -q mount oci:layout mnt --rw
+        TMPDIR=$PWD/scratch {snapfs} -q mount oci:layout mnt --rw
         rm mnt/big; mkdir -m 0 mnt/closed; ls scratch/*/fs
-        {words} umount mnt
+        {snapfs} umount mnt
         rmdir scratch
     """
 
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", "sh", "-c", OPEN_DEVICE, "sh", home / "device"),
-            *(*user.words[:begin], "sh", "-ec", script),
-        ],
-        env={**user.environment, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(home, script)
 
     assert done.returncode == 0, done.stderr
     assert "without root all files become yours" in done.stderr
@@ -228,7 +207,7 @@ def test_changes_without_a_place_of_their_own_go_with_the_mount(
     driver: str,
     words: tuple[str, ...],
 ) -> None:
-    by(command, driver).ok("mount", image, target, "--rw", *words)
+    command.by(driver).ok("mount", image, target, "--rw", *words)
     before = read_metadata(os.fsencode(target))
     (target / "big").unlink()
     (target / "d" / "closed").mkdir(mode=0)
@@ -248,7 +227,7 @@ def test_changes_without_a_place_of_their_own_go_with_the_mount(
 def test_changes_stay_while_a_mount_is_busy(
     command: Command, target: Path, image: str, scratch: Path, driver: str
 ) -> None:
-    by(command, driver).ok("mount", image, target, "--rw")
+    command.by(driver).ok("mount", image, target, "--rw")
     (target / "made").write_text("made")
     [place] = scratch.iterdir()
 
@@ -280,7 +259,7 @@ def test_changes_in_a_place_of_the_users_stay(
 ) -> None:
     kept = tmp_path / "snapfs-changes-of-mine"
 
-    by(command, driver).ok("mount", image, target, "--upper", kept)
+    command.by(driver).ok("mount", image, target, "--upper", kept)
     (target / "made").touch()
     command.ok("umount", target)
     command.ok("mount", image, target, "--upper", kept)
@@ -474,7 +453,7 @@ def cleaned(command: Command, *words: str) -> dict[str, str]:
 def test_cleanup_knows_changes_that_a_plain_umount_left(
     command: Command, target: Path, image: str, scratch: Path, driver: str
 ) -> None:
-    by(command, driver).ok("mount", image, target, "--rw")
+    command.by(driver).ok("mount", image, target, "--rw")
     (target / "made").write_bytes(b"made")
     [place] = scratch.iterdir()
 

@@ -104,7 +104,7 @@ def needs_runtime() -> None:
 def test_a_container_runs_what_the_image_says(
     command: Command, image: str, scratch: Path, driver: str, runtime: str
 ) -> None:
-    command.words += ["--driver", driver]
+    command.by(driver)
     run = ("run", "--runtime", runtime)
 
     told = command.ok(*run, image)

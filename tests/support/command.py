@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import termios
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -44,6 +47,11 @@ class Command:
             check=False,
         )
 
+    def by(self, driver: str) -> Command:
+        """Use a driver from now on; return the command itself."""
+        self.words += ["--driver", driver]
+        return self
+
     def ok(self, *words: str | Path) -> str:
         done = self(*words)
         assert done.returncode == 0, done.stderr
@@ -72,6 +80,35 @@ class Command:
                 os.close(ours)
         assert code is None or process.returncode == code
         return shown.decode()
+
+    def explore(self, source: str, is_shown: Callable[[bytes], bool]) -> bytes:
+        """Explore on a terminal, and press q once it shows what ``is_shown`` wants.
+
+        Returns all that appeared.
+        """
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        with subprocess.Popen(
+            [*DEFAULT_SIGINT, *self.words, "explore", source],
+            env={**self.environment, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while not is_shown(shown):
+                    shown += os.read(ours, 65536)
+                os.write(ours, b"q")
+                while chunk := os.read(ours, 65536):
+                    shown += chunk
+            except OSError:
+                pass  # EIO: the program has closed the terminal
+            finally:
+                os.close(ours)
+        assert process.returncode == 0, shown
+        return shown
 
 
 @contextmanager

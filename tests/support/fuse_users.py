@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.sandbox import COMMAND_TIMEOUT_S, REPOSITORY
-from support.unprivileged import NOBODY, _open_interpreter
+from support.unprivileged import NOBODY, _open_interpreter, as_nobody
 
 # $1: where the device can be made; $2: the mount point; then the command.
 OPEN_DEVICE = """
@@ -81,3 +81,28 @@ def run_session(
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def run_script(home: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in ``home`` as nobody, who may open /dev/fuse there.
+
+    ``{snapfs}`` in it is the command, on a root of nobody's own; ``home/mnt`` is made
+    for it to mount on.
+    """
+    for name in ("device", "mnt"):
+        (home / name).mkdir()
+        os.chown(home / name, NOBODY, NOBODY)
+    user = as_nobody(home / "root")
+    begin = user.words.index("--") + 1
+    snapfs = " ".join(user.words[begin:])
+    return subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", OPEN_DEVICE, "sh", home / "device"),
+            *(*user.words[:begin], "sh", "-ec", script.replace("{snapfs}", snapfs)),
+        ],
+        cwd=home,
+        env={**user.environment, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
