@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapfs.benchmarks.protocols import Cell, InvalidResultError
+from snapfs.benchmarks.protocols import Cell, InvalidResultError, Outcome
 from snapfs.benchmarks.scenarios import snapshot_events
 from snapfs.benchmarks.scenarios.image_import import ImageImport
 from snapfs.benchmarks.scenarios.private_containerd import PrivateContainerd
@@ -15,6 +15,7 @@ from snapfs.benchmarks.scenarios.snapshot_events import SnapshotEvents
 from snapfs.benchmarks.targets.catalog import TARGETS
 from snapfs.benchmarks.targets.containerd_unpack import ContainerdUnpack
 from snapfs.benchmarks.workspaces import Workspaces
+from support.benchmarking import run_trial
 from support.image_benchmarks import opened_workspaces
 
 CONTAINERDS = ["containerd-1-unpack", "containerd-2-unpack", "containerd-2-snapfs"]
@@ -35,16 +36,12 @@ def test_an_unpack_is_a_part_of_its_import(name: str, workspaces: Workspaces) ->
     scenario = ImageImport()
     target.start(workspaces.take())
     try:
-        spans = []
+        spans: list[Outcome] = []
         for span in ("prepare-to-commit", "whole-import"):
             cell = Cell({"span": span, "files": 60, "size_mib": 1, "layers": 3})
             trial = scenario.open(target, cell, workspaces.take(), seed=1)
-            for _ in range(2):  # the second must not see the first one's events
-                trial.set_up()
-                outcome = trial.run_once()
-                trial.validate(outcome)
-                trial.tear_down()
-                spans.append(outcome)
+            # The second must not see the first one's events.
+            spans += [run_trial(trial) for _ in range(2)]
             trial.close()
     finally:
         target.stop()

@@ -19,6 +19,7 @@ from snapfs.benchmarks.scenarios.layer_packing import LayerPacking
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.targets.layer_packs import TarPacks
 from snapfs.benchmarks.workspaces import Workspaces
+from support.benchmarking import run_trial
 from support.image_benchmarks import opened_workspaces
 
 PACKERS = [name for name, make in TARGETS.items() if isinstance(make(), PackTarget)]
@@ -45,9 +46,7 @@ def test_a_layer_has_the_whole_tree_each_time(
     target.start(workspaces.take())
     for compression in ("level 6", "fastest"):
         trial = LayerPacking().open(target, cell(compression), workspaces.take(), 1)
-        trial.set_up()
-        trial.validate(trial.run_once())
-        trial.tear_down()
+        run_trial(trial)
         trial.close()
     target.stop()
 

@@ -16,6 +16,7 @@ from snapfs.benchmarks.scenarios.layer_writing import LayerWriting
 from snapfs.benchmarks.targets import TARGETS
 from snapfs.benchmarks.targets.layer_diffs import SnapfsLayers
 from snapfs.benchmarks.workspaces import Workspaces
+from support.benchmarking import run_trial
 from support.image_benchmarks import opened_workspaces
 
 CELL = Cell({"files": 120, "size_mib": 1, "changes": 30})
@@ -39,9 +40,7 @@ def test_a_layer_has_exactly_the_changes_each_time(
     target.start(workspaces.take())
     trial = LayerWriting().open(target, CELL, workspaces.take(), seed=1)
     for _ in range(2):
-        trial.set_up()
-        trial.validate(trial.run_once())
-        trial.tear_down()
+        run_trial(trial)
     trial.close()
     target.stop()
 
