@@ -20,8 +20,6 @@ from snapfs.cli.access import (
     Access,
     Selection,
     access_options,
-    parse_access,
-    parse_selection,
     selection_options,
     throwaway_options,
 )
@@ -81,17 +79,9 @@ def bundle(
     what: str,
     directory: str,
     terminal: bool,
-    read_only: bool,
-    writable: bool,
-    upper: str,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
-    entrypoint: str | None,
-    environment: tuple[str, ...],
-    cwd: str | None,
-    user: str | None,
-    net: str,
+    access: Access,
+    selection: Selection,
+    options: ProcessOptions,
 ) -> None:
     """Make the OCI runtime bundle DIR: config.json, and WHAT mounted on rootfs.
 
@@ -99,11 +89,6 @@ def bundle(
     environment and user, or /bin/sh; edit config.json to run something else. Unmount
     DIR/rootfs when done.
     """
-    options = ProcessOptions(
-        (), entrypoint, environment, cwd, user, has_host_network=net == "host"
-    )
-    access = parse_access(read_only, writable, upper)
-    selection = parse_selection(platform, layer, at)
     is_new = not os.path.lexists(directory)
     if not is_new and not os.path.isdir(directory):
         raise InvalidArgumentError(f"bundle directory {directory!r} is no directory")
@@ -160,17 +145,9 @@ def run(
     what: str,
     command: tuple[str, ...],
     runtime: str | None,
-    read_only: bool,
-    writable: bool,
-    upper: str,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
-    entrypoint: str | None,
-    environment: tuple[str, ...],
-    cwd: str | None,
-    user: str | None,
-    net: str,
+    access: Access,
+    selection: Selection,
+    options: ProcessOptions,
 ) -> None:
     """Run a container whose root filesystem is WHAT, as WHAT's image says.
 
@@ -182,16 +159,7 @@ def run(
     the container remains. The exit code is that of CMD. Options stand before WHAT.
     """
     program = _find_runtime(runtime)
-    options = ProcessOptions(
-        without_dashes(command),
-        entrypoint,
-        environment,
-        cwd,
-        user,
-        has_host_network=net == "host",
-    )
-    access = parse_access(read_only, writable, upper)
-    selection = parse_selection(platform, layer, at)
+    options = dataclasses.replace(options, command=without_dashes(command))
     with ended_by_sigterm():
         code = _run(session, program, what, access, selection, options)
     ctx.exit(code)

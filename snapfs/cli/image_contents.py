@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from snapfs.cli.image_opening import check_tree_options, inspecting, tree_options
+from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.image_opening import inspecting
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.replacing import replacing
 from snapfs.cli.session import Session, pass_session
@@ -27,23 +28,20 @@ from snapfs.layer.kinds import Kind
 )
 @click.argument("source", metavar="SOURCE")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@tree_options
+@selection_options
 @pass_session
 def cat(
     session: Session,
     source: str,
     paths: tuple[str, ...],
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    selection: Selection,
 ) -> None:
     """Write the files PATH to standard output, byte for byte.
 
     Symlinks are followed within the image.
     """
-    check_tree_options(layer, at)
-    with inspecting(session, source, platform) as inspection:
-        tree = inspection.tree(at=at, layer=layer)
+    with inspecting(session, source, selection.platform) as inspection:
+        tree = inspection.tree(at=selection.at, layer=selection.layer)
         places = [
             inspection.find(tree, os.fsencode(path), follows_last=True)
             for path in paths
@@ -66,7 +64,7 @@ def cat(
 @click.argument("path", metavar="PATH")
 @click.argument("destination", metavar="DEST", type=click.Path())
 @click.option("--force", is_flag=True, help="Replace DEST if it is there.")
-@tree_options
+@selection_options
 @pass_session
 def get(
     session: Session,
@@ -74,20 +72,17 @@ def get(
     path: str,
     destination: str,
     force: bool,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    selection: Selection,
 ) -> None:
     """Copy the file PATH of SOURCE to DEST, with its permission bits and time.
 
     Setuid and setgid bits are left out; the copy belongs to you. DEST is complete or
     not there. A directory as DEST takes the file's name.
     """
-    check_tree_options(layer, at)
     name = os.fsencode(os.path.basename(path.rstrip("/")))
     destination = destination_for(destination, name, may_replace=force)
-    with inspecting(session, source, platform) as inspection:
-        tree = inspection.tree(at=at, layer=layer)
+    with inspecting(session, source, selection.platform) as inspection:
+        tree = inspection.tree(at=selection.at, layer=selection.layer)
         place = inspection.find(tree, os.fsencode(path), follows_last=True)
         size = copy_file(inspection, tree, place, destination)
     if session.output.as_json:

@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from snapfs.cli.image_opening import check_tree_options, inspecting, tree_options
+from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.image_opening import inspecting
 from snapfs.cli.image_shapes import (
     LONG_COLUMNS,
     entry_shape,
@@ -64,7 +65,7 @@ _LETTERS: Final = {
     type=click.IntRange(min=1),
     help="Layer N supplies it.",
 )
-@tree_options
+@selection_options
 @pass_session
 def find(
     session: Session,
@@ -77,15 +78,12 @@ def find(
     larger: int | None,
     mode: str | None,
     supplier: int | None,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    selection: Selection,
 ) -> None:
     """Print the paths below PATH that have all the properties asked for."""
-    check_tree_options(layer, at)
     bits = _bits(mode) if mode else 0
-    with inspecting(session, source, platform) as inspection:
-        tree = inspection.tree(at=at, layer=layer)
+    with inspecting(session, source, selection.platform) as inspection:
+        tree = inspection.tree(at=selection.at, layer=selection.layer)
         top = inspection.find(tree, os.fsencode(path), follows_last=True)
         wanted = _LETTERS[kind] if kind else None
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import click
 
-from snapfs.cli.image_opening import check_tree_options, inspecting, tree_options
+from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.image_opening import inspecting
 from snapfs.cli.image_shapes import LONG_COLUMNS, entry_shape, long_row, shown_path
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.output import speaks_unicode
@@ -31,25 +32,22 @@ _ASCII = ("|-- ", "`-- ", "|   ", "    ")
 @click.argument("source", metavar="SOURCE")
 @click.argument("path", metavar="[PATH]", default="/")
 @click.option("-l", "is_long", is_flag=True, help="Modes, owners, sizes, times, layers")
-@tree_options
+@selection_options
 @pass_session
 def list_files(
     session: Session,
     source: str,
     path: str,
     is_long: bool,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    selection: Selection,
 ) -> None:
     """List what SOURCE shows in the directory PATH, or the file PATH.
 
     Symlinks on the way are followed within the image. LAYER is the one that
     supplies a name.
     """
-    check_tree_options(layer, at)
-    with inspecting(session, source, platform) as inspection:
-        tree = inspection.tree(at=at, layer=layer)
+    with inspecting(session, source, selection.platform) as inspection:
+        tree = inspection.tree(at=selection.at, layer=selection.layer)
         place = inspection.find(tree, os.fsencode(path), follows_last=True)
         places = tree.children(place) if place.is_directory else [place]
         if session.output.as_json:
@@ -82,21 +80,18 @@ def _name(place: Place) -> str:
     type=click.IntRange(min=1),
     help="Levels to show. Default: all.",
 )
-@tree_options
+@selection_options
 @pass_session
 def tree(
     session: Session,
     source: str,
     path: str,
     depth: int | None,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    selection: Selection,
 ) -> None:
     """Draw all that SOURCE shows below PATH."""
-    check_tree_options(layer, at)
-    with inspecting(session, source, platform) as inspection:
-        merged = inspection.tree(at=at, layer=layer)
+    with inspecting(session, source, selection.platform) as inspection:
+        merged = inspection.tree(at=selection.at, layer=selection.layer)
         top = inspection.find(merged, os.fsencode(path), follows_last=True)
         if session.output.as_json:
             base = top.path.count(b"/") + bool(top.path)

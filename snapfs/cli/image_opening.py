@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import click
 
-from snapfs.cli.access import check_layer_options, selection_options
 from snapfs.cli.image_progress import CountedSource, ReadingProgress
 from snapfs.cli.image_sources import (
     open_image_source,
@@ -42,20 +41,6 @@ def platform_option(function: _Function) -> _Function:
         metavar="OS/ARCH",
         help="The image to take of several. Default: this machine's.",
     )(function)
-
-
-def tree_options(function: _Function) -> _Function:
-    """Add ``--platform``, ``--at`` and ``--layer``."""
-    return selection_options(function)
-
-
-def check_tree_options(layer: int | None, at: int | None) -> None:
-    """Refuse what contradicts itself.
-
-    Raises:
-        click.UsageError: Both were given.
-    """
-    check_layer_options(layer, at)
 
 
 @contextlib.contextmanager

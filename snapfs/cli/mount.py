@@ -8,9 +8,9 @@ import os
 import click
 
 from snapfs.cli.access import (
+    Access,
+    Selection,
     access_options,
-    parse_access,
-    parse_selection,
     selection_options,
 )
 from snapfs.cli.keys import WHAT
@@ -49,12 +49,8 @@ def mount(
     session: Session,
     what: str,
     target: str,
-    read_only: bool,
-    writable: bool,
-    upper: str,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    access: Access,
+    selection: Selection,
     provenance: bool,
 ) -> None:
     """Mount WHAT at the directory TARGET, read-only unless --rw or --upper is given.
@@ -67,12 +63,7 @@ def mount(
     keeps them, and without it 'snapfs umount' removes them. Says which driver serves
     the mount and why: an ordinary user's mounts are FUSE, through fusermount3.
     """
-    access = dataclasses.replace(
-        parse_access(read_only, writable, upper),
-        is_local=True,
-        has_provenance=provenance,
-    )
-    selection = parse_selection(platform, layer, at)
+    access = dataclasses.replace(access, is_local=True, has_provenance=provenance)
     _check_target(target)
     plan = resolve(session, what, access, selection)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from snapfs.cli.gathering import gathered
 from snapfs.cli.mount_plan import MountPlan
 from snapfs.cli.oci_config import ContainerProcess
 from snapfs.cli.oci_user import check_user
@@ -41,42 +42,63 @@ class ProcessOptions:
     has_host_network: bool = False
 
 
+def _said(
+    entrypoint: str | None,
+    environment: tuple[str, ...],
+    cwd: str | None,
+    user: str | None,
+    net: str,
+) -> ProcessOptions:
+    return ProcessOptions(
+        entrypoint=entrypoint,
+        environment=environment,
+        directory=cwd,
+        user=user,
+        has_host_network=net == "host",
+    )
+
+
 def process_options(function: _Function) -> _Function:
-    """Add the options that describe the container's process."""
-    for option in (
-        click.option(
-            "--net",
-            type=click.Choice(["none", "host"]),
-            default="none",
-            help="Its network: only a loopback, or that of the host.",
+    """Add what describes the container's process; the command gets ``options``."""
+    decorate: Callable[[_Function], _Function] = gathered(
+        "options",
+        _said,
+        (
+            click.option(
+                "--entrypoint",
+                metavar="PROGRAM",
+                help="In place of the image's entrypoint and arguments; '' for none.",
+            ),
+            click.option(
+                "-e",
+                "--env",
+                "environment",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="A variable of its environment; may be repeated.",
+            ),
+            click.option(
+                "--cwd",
+                metavar="DIR",
+                help="Where in the tree it starts. Default: the image's, else /.",
+            ),
+            click.option(
+                "--user",
+                metavar="USER[:GROUP]",
+                callback=_checked,
+                help="Who it runs as, by name or number."
+                " Default: the image's, else root.",
+            ),
+            click.option(
+                "--net",
+                type=click.Choice(["none", "host"]),
+                default="none",
+                help="Its network: only a loopback, or that of the host.",
+            ),
         ),
-        click.option(
-            "--user",
-            metavar="USER[:GROUP]",
-            callback=_checked,
-            help="Who it runs as, by name or number. Default: the image's, else root.",
-        ),
-        click.option(
-            "--cwd",
-            metavar="DIR",
-            help="Where in the tree it starts. Default: the image's, else /.",
-        ),
-        click.option(
-            "-e",
-            "--env",
-            "environment",
-            metavar="NAME=VALUE",
-            multiple=True,
-            help="A variable of its environment; may be repeated.",
-        ),
-        click.option(
-            "--entrypoint",
-            metavar="PROGRAM",
-            help="In place of the image's entrypoint and arguments; '' for none.",
-        ),
-    ):
-        function = option(function)
-    return function
+        ("entrypoint", "environment", "cwd", "user", "net"),
+    )
+    return decorate(function)
 
 
 def _checked(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import click
 
 from snapfs.cli.access import (
+    Access,
+    Selection,
     access_options,
-    parse_access,
-    parse_selection,
     selection_options,
 )
 from snapfs.cli.keys import WHAT
@@ -48,12 +48,8 @@ def shell(
     ctx: click.Context,
     what: str,
     command: tuple[str, ...],
-    read_only: bool,
-    writable: bool,
-    upper: str,
-    platform: str | None,
-    layer: int | None,
-    at: int | None,
+    access: Access,
+    selection: Selection,
     chroot: bool,
 ) -> None:
     """Mount WHAT in a private mount namespace and run CMD there, or $SHELL.
@@ -62,8 +58,6 @@ def shell(
     see the mount, and it ends with them. Without root, a user namespace makes CMD
     root of its own files. The exit code is that of CMD. Options stand before WHAT.
     """
-    access = parse_access(read_only, writable, upper)
-    selection = parse_selection(platform, layer, at)
     default = "/bin/sh" if chroot else os.environ.get("SHELL", "/bin/sh")
     words = without_dashes(command) or (default,)
     with ended_by_sigterm():
