@@ -99,7 +99,7 @@ def _sound(
     paths: StatePaths, records: Mapping[int, SidecarRecord], done: Rebuilt
 ) -> list[Row]:
     """Return the rows that can be, parents first; put the others aside."""
-    taken: dict[str, int] = {}
+    holders = _holders(paths, records)
     rows: dict[int, Row] = {}
     # A number is given after those of its parents, but for parents given at commit.
     left = dict(sorted(records.items()))
@@ -109,11 +109,10 @@ def _sound(
             break
         for record in ready:
             del left[record.snapshot_id]
-            fault = _fault(paths, record, rows, taken)
+            fault = _fault(paths, record, rows, holders)
             if fault:
                 _put_aside(paths, str(record.snapshot_id), fault, done)
                 continue
-            taken[record.key] = record.snapshot_id
             rows[record.snapshot_id] = _row(record, rows)
     for record in left.values():
         text = f"{record.key!r}: its parent, number {record.parent_id}, is not there"
@@ -121,22 +120,37 @@ def _sound(
     return _with_their_layers(paths, rows, done)
 
 
+def _holders(paths: StatePaths, records: Mapping[int, SidecarRecord]) -> dict[str, int]:
+    """Return the number of the snapshot that has each key.
+
+    Of two that say so it is the later one: the other was removed, and its directory's
+    way into the trash was lost; or its commit was cut short, and its sidecar not yet
+    mended when the name was given away.
+    """
+    sound = [record for record in records.values() if _has_content(paths, record)]
+    sound.sort(key=lambda record: (record.updated_ns, record.snapshot_id))
+    return {record.key: record.snapshot_id for record in sound}
+
+
+def _has_content(paths: StatePaths, record: SidecarRecord) -> bool:
+    is_own = record.layer_id == record.snapshot_id
+    return not is_own or os.path.isdir(paths.fs(record.snapshot_id))
+
+
 def _fault(
     paths: StatePaths,
     record: SidecarRecord,
     rows: Mapping[int, Row],
-    taken: Mapping[str, int],
+    holders: Mapping[str, int],
 ) -> str:
     """Say why a record cannot become a row; "" if it can."""
-    if record.key in taken:
-        other = taken[record.key]
+    if not _has_content(paths, record):
+        return f"{record.key!r}: its content is gone"
+    other = holders[record.key]
+    if other != record.snapshot_id:
         return f"{record.key!r} is the key of number {other}, too"
     if record.parent_id and rows[record.parent_id].kind is not Kind.COMMITTED:
         return f"{record.key!r}: its parent is not committed"
-    if record.layer_id == record.snapshot_id and not os.path.isdir(
-        paths.fs(record.snapshot_id)
-    ):
-        return f"{record.key!r}: its content is gone"
     return ""
 
 

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from snapfs.errors import DataLossError
 from snapfs.manager.rebuilding import Rebuilt, rebuild
-from snapfs.model import Info, NewLayer, SnapshotDetails
+from snapfs.model import Info, Kind, NewLayer, SnapshotDetails
 from snapfs.state import StatePaths, open_identity
+from snapfs.state.sidecar import append_sidecar, read_sidecar
 from snapfs.state.staged import StagedDirectory
 from support.stores import commit_layer, fs_of, opened_store
 
@@ -131,7 +133,7 @@ def test_what_says_nothing_of_itself_is_put_aside_with_what_lies_on_it(
     assert (root / "lost" / damaged.parent.name / "fs").is_dir()
 
 
-def test_of_two_with_one_key_the_older_counts(tmp_path: Path) -> None:
+def test_of_two_with_one_key_the_later_counts(tmp_path: Path) -> None:
     root = tmp_path / "store"
     fill(root)
     with opened_store(root) as store:
@@ -148,7 +150,30 @@ def test_of_two_with_one_key_the_older_counts(tmp_path: Path) -> None:
     done = rebuilt(root)
 
     assert len(done.left_out) == 1
-    assert again.name in done.left_out[0]
+    assert f"number {again.name}, too" in done.left_out[0]
+    assert described(root)["look"].info.parent == "other"
+
+
+def test_a_name_that_a_commit_never_got_is_that_of_who_got_it(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    fill(root)
+    with opened_store(root) as store:
+        store.prepare("first")
+        first = store.details("first").directory
+        # Announced by a commit that a crash cut short, and not mended.
+        announced = msgspec.structs.replace(
+            read_sidecar(first), key="name", kind=Kind.COMMITTED
+        )
+        store.prepare("second")
+        store.commit("name", "second")
+        acknowledged = store.details("name")
+        append_sidecar(first, announced)
+    lose(root)
+
+    done = rebuilt(root)
+
+    assert len(done.left_out) == 1
+    assert described(root)["name"] == acknowledged
 
 
 def test_a_shared_layer_that_is_gone_is_found_out(tmp_path: Path) -> None:
