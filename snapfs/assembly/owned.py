@@ -39,7 +39,11 @@ from snapfs.state.quota import QuotaLimiter
 
 
 class OwnedStore(SnapshotManager):
-    """The store in the process that owns the root; closing gives the root up."""
+    """The store in the process that owns the root; closing gives the root up.
+
+    With a reserve, that of a service, which calls :meth:`continue_recovery` once it
+    answers; without one, a recovery is over before the store is there.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,8 @@ class OwnedStore(SnapshotManager):
         if reserve is not None:
             parts.metadata.preallocate_log()
             reserve.start()
+        else:
+            self.finish_recovery()
 
     def close(self) -> None:
         """Close the store and let others own the root; a second call does nothing."""

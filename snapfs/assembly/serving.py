@@ -90,6 +90,7 @@ def _serve(
         )
         cleanup.callback(server.stop, 0)
         server.start()
+        store.continue_recovery()
         store.cleanup()  # what the last process left in the trash
         _start_watchdog(settings, notifier, cleanup)
         notifier.ready(f"{status.snapshots} snapshots in {status.root}")

@@ -218,10 +218,10 @@ class SnapshotChanges:
                 # It changed while we waited for the lock: look again.
 
     @contextlib.contextmanager
-    def holding(self, row: Row) -> Iterator[bool]:
-        """Hold the lock of a snapshot; yield whether ``row`` is current still."""
-        with self._stripes[row.snapshot_id % _LOCK_STRIPES]:
-            yield self._metadata.find(row.key) is row
+    def holding(self, snapshot_id: int) -> Iterator[Row | None]:
+        """Hold the lock of a snapshot; yield its row as it is then, None if gone."""
+        with self._stripes[snapshot_id % _LOCK_STRIPES]:
+            yield self._metadata.find_directory(snapshot_id)
 
     @contextlib.contextmanager
     def _recorded(self, old: Row, new: Row) -> Iterator[None]:

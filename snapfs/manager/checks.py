@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def check_store(
     parts: ManagerParts,
     orphans: Sequence[Garbage],
-    holding: Callable[[Row], AbstractContextManager[bool]],
+    holding: Callable[[int], AbstractContextManager[Row | None]],
 ) -> list[Finding]:
     """Return every contradiction; empty means that all invariants hold.
 
     ``holding`` keeps a snapshot from changing while its directory is compared with
-    its row, and says whether the row is still the current one.
+    its row, which it yields as it is then.
     """
     findings = [
         _error(
@@ -44,9 +44,9 @@ def check_store(
     rows = parts.metadata.rows()
     findings += _check_relations(rows)
     for row in rows:
-        with holding(row) as is_current:
-            if is_current:
-                findings += _check_directory(parts, row)
+        with holding(row.snapshot_id) as current:
+            if current is not None:
+                findings += _check_directory(parts, current)
     findings += [
         Finding(
             Severity.WARNING,

@@ -14,6 +14,7 @@ from snapfs.errors import DataLossError, FailedPreconditionError, NotFoundError
 from snapfs.manager import checks, views
 from snapfs.manager.changes import SnapshotChanges
 from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
+from snapfs.manager.mending import SidecarMender
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.publishing import LayerPublisher
 from snapfs.manager.reclaim import Reclaimer
@@ -51,6 +52,7 @@ class SnapshotManager:
         self._reclaimer = Reclaimer(parts.paths, parts.metadata, parts.directories)
         self._changes = SnapshotChanges(parts, self._reclaimer)
         self._publisher = LayerPublisher(parts, self._reclaimer, self._changes.gate)
+        self._mender = SidecarMender(parts, self._changes.holding)
 
     # -- the contract ----------------------------------------------------------
 
@@ -137,11 +139,13 @@ class SnapshotManager:
         """See :meth:`snapfs.snapshotter.Snapshotter.close`.
 
         Verbs that are at work finish, new ones that change something are refused. A
-        reclaim that is under way stops; what is left stays in the trash.
+        reclaim that is under way stops; what is left stays in the trash. So does the
+        rest of a recovery; the next opening begins it anew.
         """
         if not self._changes.gate.shut():
             return
         try:
+            self._mender.close()
             self._reclaimer.close()
             self._meter.close()
         finally:
@@ -186,6 +190,7 @@ class SnapshotManager:
 
     def check(self) -> list[Finding]:
         """See :meth:`snapfs.snapshotter.StoreAdmin.check`."""
+        self.finish_recovery()
         return checks.check_store(
             self._parts, self._reclaimer.orphans(), self._changes.holding
         )
@@ -237,6 +242,17 @@ class SnapshotManager:
         """See :meth:`snapfs.snapshotter.LayerTargets.note_usage`."""
         snapshot_id = int(os.path.basename(target.directory))
         self._changes.noted_usage.put(snapshot_id, usage)
+
+    def continue_recovery(self) -> None:
+        """Compare all sidecars with their rows after a crash, in the background.
+
+        No verb needs what they say, and each that changes one writes it anew.
+        """
+        self._mender.start()
+
+    def finish_recovery(self) -> None:
+        """Return when after a crash all sidecars say what their rows say."""
+        self._mender.finish()
 
     def finish_reclaim(self) -> None:
         """Wait until what this process removed is reclaimed."""

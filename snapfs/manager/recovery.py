@@ -1,20 +1,17 @@
-"""What opening a store puts right after a crash.
+"""What opening a store puts right after a crash, before the first call.
 
-Each state that a crash can leave is listed in ``docs/on-disk.md``, "Crash order".
+Each state that a crash can leave is listed in ``docs/on-disk.md``, "Crash order". What
+sidecars say is compared by :mod:`snapfs.manager.mending`, which no call waits for.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from snapfs.errors import DataLossError
-from snapfs.manager.sidecars import sidecar_of
-from snapfs.metadata import Row
-from snapfs.state import Ballast, SidecarRecord
-from snapfs.state.sidecar import append_sidecar, read_sidecar
+from snapfs.state import Ballast
 from snapfs.state.staged import unless_in_use
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def recover(parts: ManagerParts) -> None:
-    """Make the disk agree with the rows; the rows count.
+    """Make the directories on disk agree with the rows; the rows count.
 
     Raises:
         DataLossError: The database is older than the snapshots on disk, so that
@@ -48,8 +45,6 @@ def recover(parts: ManagerParts) -> None:
             _log.info("discarding snapshot directory %s: it has no row", name)
             _discard(parts, os.path.join(parts.paths.snapshots, name))
     Ballast(parts.paths).take_on()
-    if not parts.metadata.was_clean:
-        _mend_sidecars(parts, parts.metadata.rows())
 
 
 def _make_missing_parents(parts: ManagerParts) -> None:
@@ -80,24 +75,3 @@ def _refuse_old_database(parts: ManagerParts) -> None:
                 f" ({name} was never issued by it); restore the database that belongs"
                 " to them"
             )
-
-
-def _mend_sidecars(parts: ManagerParts, rows: Sequence[Row]) -> None:
-    """Write the rows' words where a sidecar holds a change that never happened."""
-    for row in rows:
-        directory = parts.paths.directory(row.snapshot_id)
-        wanted = sidecar_of(row, parts.identity.xattr_prefix)
-        try:
-            if not _says(directory, wanted):
-                append_sidecar(directory, wanted)
-        except OSError as error:
-            # Not worth refusing every other snapshot for: check reports it.
-            _log.warning("sidecar of snapshot %r: %s", row.key, error)
-
-
-def _says(directory: str, wanted: SidecarRecord) -> bool:
-    try:
-        return read_sidecar(directory) == wanted
-    except DataLossError as error:
-        _log.warning("%s; it is written anew", error)
-        return False

@@ -12,6 +12,7 @@ from typing import Final
 
 from snapfs.errors import NotFoundError, SnapfsError
 from snapfs.metadata import database, integrity, rules, schema
+from snapfs.metadata.clean_mark import CleanMark
 from snapfs.metadata.index import SnapshotIndex
 from snapfs.metadata.log import preallocate_log
 from snapfs.metadata.row import Row
@@ -37,6 +38,9 @@ class MetadataStore:
     Every verb checks its rules and writes in one transaction that is on disk when
     the verb returns; on an error nothing has changed. Reads come from memory and
     never wait for a writer. All methods may be called from any thread.
+
+    Attributes:
+        mark: Whether the store will be clean when it is closed.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
@@ -45,11 +49,10 @@ class MetadataStore:
         self._lock = threading.Lock()
         with database.errors_of(path):
             self._next_id = schema.read_number(connection, "next_id", path)
-            self._was_clean = schema.read_value(connection, "clean") == "1"
+            was_clean = schema.read_value(connection, "clean") == "1"
             stored = connection.execute(SELECT).fetchall()
         self._reserved_to = self._next_id
-        self._is_dirty = False
-        self._needs_recovery = False
+        self.mark = CleanMark(was_clean)
         self._index = SnapshotIndex(decode_rows(stored, path))
 
     @classmethod
@@ -158,7 +161,7 @@ class MetadataStore:
     @property
     def was_clean(self) -> bool:
         """Whether the store was closed properly before it was opened this time."""
-        return self._was_clean
+        return self.mark.was_clean
 
     # -- rules, before the expensive part of a verb ----------------------------
 
@@ -293,10 +296,10 @@ class MetadataStore:
         Call it before the first change to anything on disk; later calls are free.
         A store that is only read is never written.
         """
-        if not self._is_dirty:
+        if not self.mark.is_taken_off:
             with self._lock:
                 self._set_clean(clean=False)
-                self._is_dirty = True
+                self.mark.is_taken_off = True
 
     def preallocate_log(self) -> None:
         """Give the log of transactions its final size, on disk, for a service.
@@ -316,7 +319,7 @@ class MetadataStore:
         """
         with self._lock:
             try:
-                if self._is_dirty and not self._needs_recovery:
+                if self.mark.is_due:
                     self._set_clean(clean=True)
             except SnapfsError as error:
                 _log.warning("the store is not marked as clean: %s", error)
@@ -328,7 +331,7 @@ class MetadataStore:
 
         For a verb that failed halfway and may not have undone what it did.
         """
-        self._needs_recovery = True
+        self.mark.has_failed = True
 
     def integrity_errors(self) -> list[str]:
         """Return what SQLite's own check finds wrong, and differences to memory."""

@@ -11,8 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import grpc
+import msgspec
 
+from snapfs.state.sidecar import append_sidecar, read_sidecar
 from support.command import READY_TIMEOUT_S, Command, serving
+from support.sandbox import wait_until
 
 
 def test_commands_talk_to_the_service_that_owns_the_root(command: Command) -> None:
@@ -169,6 +172,25 @@ def activated(
         env=command.environment,
         pass_fds=[owner.fileno()],
     )
+
+
+def test_a_service_that_comes_after_a_crash_mends_while_it_answers(
+    command: Command,
+) -> None:
+    with serving(command) as service:
+        command.ok("prepare", "work")
+        directory = json.loads(command.ok("info", "work", "--json"))["directory"]
+        service.kill()
+    made = read_sidecar(directory)
+    append_sidecar(directory, msgspec.structs.replace(made, key="never", generation=2))
+
+    with serving(command) as service:
+        wait_until(lambda: read_sidecar(directory) == made, "a mended sidecar")
+        assert command.ok("check", "--json") == ""
+        service.send_signal(signal.SIGTERM)
+        service.wait()
+
+    assert json.loads(command.ok("ls", "--json"))["name"] == "work"
 
 
 def test_a_lost_database_is_made_anew_from_the_snapshots(command: Command) -> None:

@@ -103,6 +103,8 @@ def opened_store(
         if reserve_size:
             reserve.start()
             owned.callback(reserve.close)
+        else:
+            manager.finish_recovery()
         yield manager
 
 

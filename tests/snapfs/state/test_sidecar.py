@@ -20,6 +20,7 @@ from snapfs.state.sidecar import (
     append_sidecar,
     create_sidecar,
     read_sidecar,
+    sidecar_says,
 )
 
 BLOCK = 4096
@@ -274,3 +275,46 @@ def torn(before: bytes, after: bytes, written: int) -> bytes:
     ]
     cut = changed[0] + written if changed else len(before)
     return after[:cut] + before[cut:]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\0" * 100, id="padding"),
+        pytest.param(b"00000000 {}\n", id="wrong-checksum"),
+        pytest.param(b"torn", id="torn"),
+    ],
+)
+@pytest.mark.parametrize("begin", [b"", b"torn\n", b"torn "])
+def test_what_a_sidecar_says_is_what_would_be_read(
+    tmp_path: Path, begin: bytes, end: bytes
+) -> None:
+    lines = {n: create_lines(tmp_path / str(n), record(n)) for n in (1, 2)}
+    directory = tmp_path / "3"
+    directory.mkdir()
+    (directory / SIDECAR_NAME).write_bytes(lines[1] + begin + lines[2] + end)
+
+    found = read_sidecar(str(directory))
+
+    assert found.generation == (1 if begin == b"torn " else 2)
+    for wanted in (record(1), record(2), record(2, a="b")):
+        assert sidecar_says(str(directory), wanted) is (found == wanted)
+
+
+def create_lines(directory: Path, first: SidecarRecord) -> bytes:
+    directory.mkdir()
+    return create(directory, first).read_bytes().rstrip(b"\0")
+
+
+def test_a_sidecar_of_equal_words_in_another_order_says_the_same(
+    tmp_path: Path,
+) -> None:
+    create(tmp_path, record(a="1", b="2"))
+
+    assert sidecar_says(str(tmp_path), record(b="2", a="1"))
+
+
+def test_a_sidecar_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataLossError, match="cannot be read"):
+        sidecar_says(str(tmp_path), record())

@@ -1,0 +1,36 @@
+"""The mark of a store that was closed in order: all rows agree with the disk."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(slots=True)
+class CleanMark:
+    """What decides whether a store is marked as clean when it is closed.
+
+    Attributes:
+        was_clean: Whether it was marked when it was opened.
+        is_taken_off: Whether that it is not is on disk, since changes began.
+        is_compared: Whether all rows were compared with the disk since a crash.
+        has_failed: Whether a verb failed halfway and may not have undone it all.
+    """
+
+    was_clean: bool
+    is_taken_off: bool = False
+    is_compared: bool = False
+    has_failed: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the store is to be marked as clean; it is written for that alone."""
+        is_missing = self.is_taken_off or not self.was_clean
+        is_sound = (self.was_clean or self.is_compared) and not self.has_failed
+        return is_missing and is_sound
+
+    def note_compared(self) -> None:
+        """Say that after a crash all rows agree with the disk, durably.
+
+        Without it a store that was not clean when it was opened does not become so.
+        """
+        self.is_compared = True
