@@ -18,6 +18,13 @@ from typing import Final
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _CACHE: Final = _REPOSITORY / ".cache" / "benchmarks"
 
+# As scripts/go-build has it for containerd itself: packages that both need, most of
+# them, are compiled once.
+_BUILD: Final = (
+    *("env", "CGO_ENABLED=0", "GOFLAGS=", "go", "build", "-trimpath"),
+    *("-tags", "no_btrfs,no_devmapper,no_zfs,no_aufs,no_tracing"),
+)
+
 _CONTAINERD_MODULE: Final = "github.com/containerd/containerd/v2"
 
 
@@ -54,7 +61,7 @@ class GoProgram:
         with tempfile.TemporaryDirectory(dir=_CACHE) as directory:
             built = Path(directory) / self.name
             done = subprocess.run(  # noqa: S603 - our own sources
-                ["go", "build", "-o", str(built), f"./{self.name}"],  # noqa: S607
+                [*_BUILD, "-o", str(built), f"./{self.name}"],
                 cwd=self.module,
                 capture_output=True,
                 text=True,
