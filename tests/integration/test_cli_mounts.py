@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snapfs import mountinfo
+from snapfs import mountinfo, open_store
 from support.command import Command
 from support.unprivileged import as_nobody
 
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """A store with 'base' (a/one, a/two) and the active snapshot 'work' on it."""
-    made = Command(tmp_path / "root")
-    made.ok("prepare", "making")
-    fs = Path(json.loads(made.ok("info", "making", "--json"))["directory"], "fs")
-    (fs / "a").mkdir()
-    (fs / "a" / "one").write_text("one\n")
-    (fs / "a" / "two").write_text("two\n")
-    made.ok("commit", "base", "making")
-    made.ok("prepare", "work", "base")
-    return made
+    with open_store(tmp_path / "root") as store:
+        store.prepare("making")
+        fs = Path(store.details("making").content)
+        (fs / "a").mkdir()
+        (fs / "a" / "one").write_text("one\n")
+        (fs / "a" / "two").write_text("two\n")
+        store.commit("base", "making")
+        store.prepare("work", "base")
+    return Command(tmp_path / "root")
 
 
 def test_changes_through_a_mount_are_the_snapshots(
@@ -226,15 +226,16 @@ def box(command: Command) -> Command:
     shell = os.path.realpath("/bin/sh")
     listed = subprocess.run(["ldd", shell], capture_output=True, text=True, check=False)
     libraries = re.findall(r"(/\S+) \(0x", listed.stdout)
-    command.ok("prepare", "boxing")
-    fs = Path(json.loads(command.ok("info", "boxing", "--json"))["directory"], "fs")
-    for name in ("dev", "proc", "run", "sys"):
-        (fs / name).mkdir()
-    for source, name in [(shell, "/bin/sh"), *((path, path) for path in libraries)]:
-        place = fs / name.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, place)
-    command.ok("commit", "box", "boxing")
+    with open_store(command.root) as store:
+        store.prepare("boxing")
+        fs = Path(store.details("boxing").content)
+        for name in ("dev", "proc", "run", "sys"):
+            (fs / name).mkdir()
+        for source, name in [(shell, "/bin/sh"), *((path, path) for path in libraries)]:
+            place = fs / name.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place)
+        store.commit("box", "boxing")
     return command
 
 
