@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from support.containerd import Containerd, Generation
+from support.containerd import (
+    PACKAGED_IN_FULL,
+    Containerd,
+    require_generation,
+)
+from support.containerd_stack import running_stack
 from support.images import HELLO, IMAGE, chain_ids, image_layers
-from support.sandbox import Sandbox
 from support.snapfs_program import SnapfsProgram
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
@@ -22,15 +27,18 @@ mv /srv/app/hello /srv/app/greet
 """
 
 
-def test_a_container_sees_the_merged_layers(
-    containerd: Containerd, archive: Path
-) -> None:
-    containerd.import_image(archive)
+@pytest.fixture(scope="module", params=["packaged", "built"])
+def host(request: pytest.FixtureRequest, archive: Path) -> Iterator[Containerd]:
+    """Both services, with the image, for tests that have names of their own."""
+    with running_stack(require_generation(request.param)) as stack:
+        stack.containerd.import_image(archive)
+        yield stack.containerd
+        stack.containerd.remove_everything()
 
-    greeting = containerd.run(IMAGE, "hello", options=("--rm",))
-    listing = containerd.run(
-        IMAGE, "list", "ls", "/srv/app", "/srv/cache", options=("--rm",)
-    )
+
+def test_a_container_sees_the_merged_layers(host: Containerd) -> None:
+    greeting = host.run(IMAGE, "hello", options=("--rm",))
+    listing = host.run(IMAGE, "list", "ls", "/srv/app", "/srv/cache", options=("--rm",))
 
     assert greeting == HELLO
     assert listing.split() == [
@@ -54,12 +62,11 @@ def test_layers_are_committed_under_their_chain_ids(
     }
 
 
+# Before 2.0 the client unpacks every import.
+@pytest.mark.parametrize("generation", ["built"], indirect=True)
 def test_an_import_that_the_client_unpacks_gives_the_same_snapshots(
-    containerd: Containerd, generation: Generation, archive: Path
+    containerd: Containerd, archive: Path
 ) -> None:
-    if not generation.is_2:
-        pytest.skip("before 2.0 the client unpacks every import")
-
     containerd.import_image(archive, options=("--local",))
 
     listed = {row.key for row in containerd.list_snapshots()}
@@ -67,43 +74,34 @@ def test_an_import_that_the_client_unpacks_gives_the_same_snapshots(
     assert containerd.run(IMAGE, "hello", options=("--rm",)) == HELLO
 
 
-def test_a_running_container_takes_more_commands(
-    containerd: Containerd, archive: Path
-) -> None:
-    containerd.import_image(archive)
-    containerd.run(IMAGE, "sleeper", "sleep", "1000", options=("--detach",))
+def test_a_running_container_takes_more_commands(host: Containerd) -> None:
+    host.run(IMAGE, "sleeper", "sleep", "1000", options=("--detach",))
 
-    containerd.execute("sleeper", "sh", "-c", "echo new >/srv/new; rm /srv/app/data")
-    seen = containerd.execute("sleeper", "sh", "-c", "cat /srv/new; ls /srv/app")
+    host.execute("sleeper", "sh", "-c", "echo new >/srv/new; rm /srv/app/data")
+    seen = host.execute("sleeper", "sh", "-c", "cat /srv/new; ls /srv/app")
 
     assert seen.split() == ["new", "hello", "latest", "message"]
 
 
-def test_two_containers_of_one_image_do_not_see_each_other(
-    containerd: Containerd, archive: Path
-) -> None:
-    containerd.import_image(archive)
-    containerd.run(IMAGE, "first", "sh", "-c", EDIT, options=("--rm",))
+def test_two_containers_of_one_image_do_not_see_each_other(host: Containerd) -> None:
+    host.run(IMAGE, "first", "sh", "-c", EDIT, options=("--rm",))
 
-    assert containerd.run(IMAGE, "second", options=("--rm",)) == HELLO
+    assert host.run(IMAGE, "second", options=("--rm",)) == HELLO
 
 
-def test_a_committed_container_keeps_its_changes_and_deletions(
-    containerd: Containerd, sandbox: Sandbox, archive: Path
-) -> None:
-    containerd.import_image(archive)
-    containerd.run(IMAGE, "editor", "sh", "-c", EDIT)
+def test_a_committed_container_keeps_changes_and_deletions(host: Containerd) -> None:
+    host.run(IMAGE, "editor", "sh", "-c", EDIT)
 
-    containerd.snapshots("commit", "edited", "editor")
+    host.snapshots("commit", "edited", "editor")
 
-    target = sandbox.home / "look"
+    target = host.sandbox.home / "look"
     target.mkdir()
-    containerd.snapshots("view", "look", "edited")
-    sandbox.run("sh", "-c", containerd.snapshots("mounts", str(target), "look"))
-    seen = sandbox.run(
+    host.snapshots("view", "look", "edited")
+    host.sandbox.run("sh", "-c", host.snapshots("mounts", str(target), "look"))
+    seen = host.sandbox.run(
         "sh", "-c", f"cd {target}/srv && ls -A app cache && cat app/*sage"
     )
-    sandbox.run("umount", target)
+    host.sandbox.run("umount", target)
     assert seen.split() == [
         *("app:", "greet", "latest", "message"),
         *("cache:", "fresh"),
@@ -111,24 +109,21 @@ def test_a_committed_container_keeps_its_changes_and_deletions(
     ]
 
 
-def test_a_commit_can_be_the_parent_of_the_next_container(
-    containerd: Containerd, sandbox: Sandbox, archive: Path
-) -> None:
-    containerd.import_image(archive)
-    containerd.run(IMAGE, "editor", "sh", "-c", EDIT)
-    containerd.snapshots("commit", "edited", "editor")
+def test_a_commit_can_be_the_parent_of_the_next_container(host: Containerd) -> None:
+    host.run(IMAGE, "author", "sh", "-c", EDIT)
+    host.snapshots("commit", "written", "author")
 
-    containerd.snapshots("prepare", "next", "edited")
+    host.snapshots("prepare", "next", "written")
 
-    target = sandbox.home / "rootfs"
+    target = host.sandbox.home / "rootfs"
     target.mkdir()
-    sandbox.run("sh", "-c", containerd.snapshots("mounts", str(target), "next"))
-    said = containerd.ctr(
+    host.sandbox.run("sh", "-c", host.snapshots("mounts", str(target), "next"))
+    said = host.ctr(
         *("run", "--rm", "--rootfs"),
-        *("--cgroup", f"{sandbox.cgroup}/next"),
+        *("--cgroup", f"{host.sandbox.cgroup}/next"),
         *(str(target), "next-container", "/bin/sh", "/srv/app/greet"),
     )
-    sandbox.run("umount", target)
+    host.sandbox.run("umount", target)
     assert said == "changed\n"
 
 
@@ -152,6 +147,7 @@ def test_namespaces_hold_the_same_image_independently(
     assert seen.split() == ["data", "hello", "latest", "message"]
 
 
+@PACKAGED_IN_FULL
 def test_twenty_containers_start_at_once(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:
@@ -173,6 +169,7 @@ def test_twenty_containers_start_at_once(
     assert kinds.count("active") == len(names)
 
 
+@PACKAGED_IN_FULL
 def test_collections_do_not_disturb_containers_that_come_and_go(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:

@@ -91,6 +91,14 @@ def find_generation(name: str) -> Generation | None:
     return Generation(folder, version[0])
 
 
+PACKAGED_IN_FULL: Final = pytest.mark.parametrize(
+    "generation",
+    ["built", pytest.param("packaged", marks=pytest.mark.full)],
+    indirect=True,
+)
+"""For costly tests whose answer hardly depends on the generation."""
+
+
 def require_generation(name: str) -> Generation:
     """Return the generation ``name``, or skip the test and say why."""
     if os.geteuid() != 0:
