@@ -63,9 +63,15 @@ class AttributeOperations:
         node = context.node(request.nodeid)
         wanted = _wanted(request.body)
         nodeid, caller = request.nodeid, caller_of(request)
-        follows_removal = self._follows_removal_of_capabilities(request)
-        if follows_removal and wanted.is_empty and caller.has_fsetid():
+        if (
+            self._union.uncapped
+            and self._follows_removal_of_capabilities(request)
+            and wanted.is_empty
+            and caller.has_fsetid()
+        ):
             return self._shown(node, nodeid)
+        if not context.copies_long(node, wanted.size):
+            return self._set(nodeid, node, wanted, caller)
         change = partial(self._set, nodeid, node, wanted, caller)
         return context.changing(node, change, wanted.size)
 

@@ -44,6 +44,7 @@ class Context:
     """
 
     __slots__ = (
+        "_node_of",
         "_session",
         "changes",
         "config",
@@ -62,6 +63,7 @@ class Context:
         is_read_only: bool,
     ) -> None:
         self.union = union
+        self._node_of = union.nodes.get
         self.changes = changes
         self.is_read_only = is_read_only
         self.config = config
@@ -125,7 +127,7 @@ class Context:
         Raises:
             OSError: ESTALE: the kernel should not know it.
         """
-        node = self.union.nodes.get(nodeid)
+        node = self._node_of(nodeid)
         if node is None:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         return node

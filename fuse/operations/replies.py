@@ -9,14 +9,11 @@ from typing import Final
 from snapfs.fuse.union.union import Ownership
 from snapfs.fuse.wire import structs
 
-AttrFields = tuple[
-    int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int
-]
-
 _NS_PER_S: Final = 1_000_000_000
-# Times before 1970 are negative; the field takes the same 64 bits.
-_MASK_64: Final = (1 << 64) - 1
 _MASK_32: Final = (1 << 32) - 1
+_NODEID_BYTES: Final = 8
+_PASSING: Final = structs.ATTR_HEAD.pack(0, 0)
+_pack: Final = structs.ATTR.pack
 
 
 class Replies:
@@ -28,10 +25,10 @@ class Replies:
     """
 
     __slots__ = (
+        "_entry_rest",
         "_has_static_nlink",
-        "_nanoseconds",
+        "_lasting",
         "_ownership",
-        "_seconds",
         "negative",
     )
 
@@ -43,35 +40,35 @@ class Replies:
         has_static_nlink: bool = False,
     ) -> None:
         self._has_static_nlink = has_static_nlink
-        self._seconds = int(timeout_s)
-        self._nanoseconds = int((timeout_s - self._seconds) * _NS_PER_S)
         # None where owners are shown as they are: nothing to call.
         self._ownership = None if ownership.is_identity else ownership
-        head = structs.ENTRY.pack(0, 0, self._seconds, 0, self._nanoseconds, 0)
+        seconds = int(timeout_s)
+        nanoseconds = int((timeout_s - seconds) * _NS_PER_S)
+        self._lasting = structs.ATTR_HEAD.pack(seconds, nanoseconds)
+        head = structs.ENTRY.pack(0, 0, seconds, seconds, nanoseconds, nanoseconds)
+        self._entry_rest = head[_NODEID_BYTES:]
+        head = structs.ENTRY.pack(0, 0, seconds, 0, nanoseconds, 0)
         self.negative = head + bytes(structs.ATTR.size)
 
-    def fields(self, status: os.stat_result, ino: int, nlink: int) -> AttrFields:
-        """Return the fields of ``structs.ATTR``."""
-        uid = status.st_uid
-        gid = status.st_gid
-        if self._has_static_nlink and stat.S_ISDIR(status.st_mode):
+    def packed(self, status: os.stat_result, ino: int, nlink: int) -> bytes:
+        """Return ``structs.ATTR`` of an object, as this mount shows it."""
+        # As a tuple it has the times in whole seconds, rounded down: no division.
+        mode, _, _, _, uid, gid, size, atime, mtime, ctime = status
+        if self._has_static_nlink and stat.S_ISDIR(mode):
             nlink = min(nlink, 1)  # a removed one still has none
         if self._ownership is not None:
             uid, gid = self._ownership.shown(uid, gid)
-        atime, atime_ns = divmod(status.st_atime_ns, _NS_PER_S)
-        mtime, mtime_ns = divmod(status.st_mtime_ns, _NS_PER_S)
-        ctime, ctime_ns = divmod(status.st_ctime_ns, _NS_PER_S)
-        return (
+        return _pack(
             ino,
-            status.st_size,
+            size,
             status.st_blocks,
-            atime & _MASK_64,
-            mtime & _MASK_64,
-            ctime & _MASK_64,
-            atime_ns,
-            mtime_ns,
-            ctime_ns,
-            status.st_mode,
+            atime,
+            mtime,
+            ctime,
+            status.st_atime_ns % _NS_PER_S,
+            status.st_mtime_ns % _NS_PER_S,
+            status.st_ctime_ns % _NS_PER_S,
+            mode,
             nlink,
             uid,
             gid,
@@ -82,29 +79,16 @@ class Replies:
 
     def entry(self, nodeid: int, status: os.stat_result, ino: int, nlink: int) -> bytes:
         """Return the reply that names a node and brings its attributes."""
-        seconds = self._seconds
-        nanoseconds = self._nanoseconds
-        return structs.ENTRY_ATTR.pack(
-            nodeid,
-            0,
-            seconds,
-            seconds,
-            nanoseconds,
-            nanoseconds,
-            *self.fields(status, ino, nlink),
-        )
+        return self.entry_head(nodeid) + self.packed(status, ino, nlink)
 
     def entry_head(self, nodeid: int) -> bytes:
         """Return the part of :meth:`entry` before the attributes."""
-        seconds, nanoseconds = self._seconds, self._nanoseconds
-        return structs.ENTRY.pack(nodeid, 0, seconds, seconds, nanoseconds, nanoseconds)
+        return nodeid.to_bytes(_NODEID_BYTES, "little") + self._entry_rest
 
     def attributes(self, status: os.stat_result, ino: int, nlink: int) -> bytes:
         """Return the reply to GETATTR and SETATTR."""
-        return structs.ATTR_OUT.pack(
-            self._seconds, self._nanoseconds, *self.fields(status, ino, nlink)
-        )
+        return self._lasting + self.packed(status, ino, nlink)
 
     def passing(self, status: os.stat_result, ino: int, nlink: int) -> bytes:
         """Return the same, to be asked for again each time."""
-        return structs.ATTR_OUT.pack(0, 0, *self.fields(status, ino, nlink))
+        return _PASSING + self.packed(status, ino, nlink)

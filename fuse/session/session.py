@@ -16,6 +16,7 @@ from signal import SIGTERM, pthread_kill
 from typing import Final
 
 from snapfs.fuse.session.connection import Connection
+from snapfs.fuse.session.dispatch import Dispatch
 from snapfs.fuse.session.handshake import initialise
 from snapfs.fuse.session.notifier import Notifier
 from snapfs.fuse.session.replies import ReplyWriter, failure
@@ -23,36 +24,15 @@ from snapfs.fuse.session.request import Buffers, Handler, Later, Reply, Request
 from snapfs.fuse.session.statistics import BYTES_IN, Statistics
 from snapfs.fuse.session.stopping import stopped_by_signals
 from snapfs.fuse.session.task import Task
-from snapfs.fuse.session.tracing import Trace, traced
+from snapfs.fuse.session.tracing import Trace
 from snapfs.fuse.session.workers import Wait, Workers
-from snapfs.fuse.wire import OPCODE_COUNT, UNANSWERED, Negotiated, Opcode, Wishes
+from snapfs.fuse.wire import OPCODE_COUNT, Negotiated, Wishes
 from snapfs.fuse.wire.structs import IN_HEADER
 
 WORKERS: Final = 4
 """Threads at most: enough to keep a disk busy beside a large copy."""
 
 _BODY: Final = IN_HEADER.size
-
-# What changes a node, or reads data that a task of the node may be writing: waits for
-# the node's tasks, so that what a caller does to one node happens in order.
-_ORDERED: Final = frozenset(
-    map(
-        int,
-        (
-            Opcode.SETATTR,
-            Opcode.OPEN,
-            Opcode.READ,
-            Opcode.WRITE,
-            Opcode.FSYNC,
-            Opcode.SETXATTR,
-            Opcode.REMOVEXATTR,
-            Opcode.FALLOCATE,
-            Opcode.LSEEK,
-            Opcode.COPY_FILE_RANGE,
-            Opcode.COPY_FILE_RANGE_64,
-        ),
-    )
-)
 
 
 class Session:
@@ -106,12 +86,10 @@ class Session:
             limit=workers,
             on_idle=self._shrink,
         )
-        self._wait_of = wait_of
+        self._dispatch = Dispatch(handlers, self._workers, wait_of)
         self._after: list[Callable[[], object]] = []
         self._chores: list[Callable[[], object]] = []
         self._buffers = buffers
-        self._plain = self._complete(handlers)
-        self._handlers = list(self._plain)
         self.is_handing_over = False
         self._is_stopping = False
         self._has_signals = False
@@ -209,7 +187,7 @@ class Session:
         reply: Reply
         try:
             with self.lock:
-                reply = self._handlers[request.opcode](request)
+                reply = self._dispatch.busy[request.opcode](request)
         except Exception as error:  # noqa: BLE001 - one request must not end all
             reply = failure(request.opcode, error)
         if type(reply) is Later:
@@ -225,31 +203,15 @@ class Session:
 
     def set_trace(self, trace: Trace | None) -> None:
         """Have ``trace`` called for each reply, or no longer; costs nothing if not."""
-        self._handlers[:] = (
-            self._plain
-            if trace is None
-            else [traced(handler, trace) for handler in self._plain]
-        )
-
-    def _complete(self, handlers: Sequence[Handler | None]) -> list[Handler]:
-        complete: list[Handler] = [_unsupported] * OPCODE_COUNT
-        for opcode in UNANSWERED:
-            complete[opcode] = _ignored
-        for number, handler in enumerate(handlers[:OPCODE_COUNT]):
-            if handler is not None:
-                wrapped = self._workers.in_order(handler)
-                wrapped = wrapped if number in _ORDERED else handler
-                if self._wait_of is not None:
-                    wrapped = self._workers.after_wait(wrapped, self._wait_of)
-                complete[number] = wrapped
-        complete[Opcode.INTERRUPT] = self._workers.interrupt
-        return complete
+        self._dispatch.set_trace(trace)
 
     def _serve(self, buffers: Buffers) -> None:
         request = Request(buffers)
         fd = self.connection.fd
-        readv, unpack, lock = os.readv, IN_HEADER.unpack_from, self.lock
-        handlers, known = self._handlers, OPCODE_COUNT
+        readv, unpack = os.readv, IN_HEADER.unpack_from
+        acquire, release = self.lock.acquire, self.lock.release
+        idle, busy, known = self._dispatch.idle, self._dispatch.busy, OPCODE_COUNT
+        tasks = self._workers.busy
         requests, counters = self.statistics.requests, self.statistics.loop
         send, after, chores = self._writer.send, self._after, self._chores
         while True:
@@ -283,11 +245,13 @@ class Session:
                 request.body = buffer[_BODY:size]
             requests[opcode] += 1
             counters[BYTES_IN] += size
+            acquire()  # `with` costs more than what it would spare here
             try:
-                with lock:
-                    reply = handlers[opcode](request)
+                reply = (busy if tasks else idle)[opcode](request)
             except Exception as error:  # noqa: BLE001 - one request must not end all
                 reply = failure(opcode, error)
+            finally:
+                release()
             if type(reply) is Later:
                 self._submit(reply, request)
             elif reply is not None:
@@ -321,11 +285,3 @@ class Session:
     def _shrink(self) -> None:
         if self._buffers is not None:
             self._buffers.shrink()
-
-
-def _unsupported(_request: Request) -> Reply:
-    return -errno.ENOSYS
-
-
-def _ignored(_request: Request) -> Reply:
-    return None

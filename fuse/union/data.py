@@ -208,7 +208,9 @@ class Data:
         Raises:
             OSError: ENOSPC, EFBIG, EDQUOT, EIO.
         """
-        with growing(self._union.budget, fd, offset, len(data)):
+        if self._union.budget is None:
+            return write_all(fd, data, offset)
+        with self._union.budget.growing(fd, offset, len(data)):
             return write_all(fd, data, offset)
 
     def copy_apart(

@@ -23,6 +23,7 @@ class NodeTable:
     """Nodes by number, and the names that lead to them.
 
     Attributes:
+        get: Returns the node of a number, or None: it was forgotten, or never was.
         by_upper_inode: Nodes of upper files that have several names, by ``st_ino``
             in the upper: each of the names leads to the same node.
         aliases: The further names of a node, beside its ``parent`` and ``name``.
@@ -42,6 +43,7 @@ class NodeTable:
         "aliases",
         "by_upper_inode",
         "former",
+        "get",
         "log",
         "on_drop",
         "on_former_dropped",
@@ -51,6 +53,8 @@ class NodeTable:
     def __init__(self, root: Directory) -> None:
         self.root = root
         self._by_id: dict[int, Node] = {ROOT_ID: root}
+        # Nearly every message begins with it: the dict's own, and the dict stays.
+        self.get = self._by_id.get
         self._next = ROOT_ID + 1
         self._peak = _SMALL
         self.by_upper_inode: dict[int, Node] = {}
@@ -64,10 +68,6 @@ class NodeTable:
     def __len__(self) -> int:
         """Return how many nodes there are."""
         return len(self._by_id)
-
-    def get(self, nodeid: int) -> Node | None:
-        """Return the node of a number, or None: it was forgotten, or never was."""
-        return self._by_id.get(nodeid)
 
     def new_id(self) -> int:
         """Return a number that no node has had."""
@@ -147,8 +147,10 @@ class NodeTable:
             del self._by_id[current.nodeid]
             current = parent
         if len(self._by_id) * _SHRINK_AT < self._peak:
-            # A dict keeps its size when it is emptied; a copy has the right one.
-            self._by_id = dict(self._by_id)
+            # A dict keeps its size when entries go; one that is filled anew does not.
+            kept = dict(self._by_id)
+            self._by_id.clear()
+            self._by_id.update(kept)
             self._peak = max(len(self._by_id), _SMALL)
 
     def _is_free(self, node: Node) -> bool:

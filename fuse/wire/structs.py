@@ -25,15 +25,17 @@ SECURITY_CONTEXT: Final = Struct("<II")
 """``fuse_secctx``: size, padding; then the name, NUL-terminated, and the context."""
 
 # What replies are made of.
-_ATTR: Final = "6Q10I"
+_ATTR: Final = "3Q3q10I"
 ATTR: Final = Struct(f"<{_ATTR}")
 """ino, size, blocks, atime, mtime, ctime, their nanoseconds, mode, nlink, uid, gid,
-rdev, blksize, flags."""
+rdev, blksize, flags. The header calls the times unsigned; before 1970 they are not."""
 ENTRY: Final = Struct("<4Q2I")
 """The 40 bytes of ``fuse_entry_out`` before its ATTR: nodeid (0: no such name),
 generation, entry_valid, attr_valid, entry_valid_nsec, attr_valid_nsec."""
 ENTRY_ATTR: Final = Struct(f"<4Q2I{_ATTR}")
 """The whole ``fuse_entry_out``: ENTRY and ATTR in one call."""
+ATTR_HEAD: Final = Struct("<QI4x")
+"""The 16 bytes of ``fuse_attr_out`` before its ATTR: attr_valid, attr_valid_nsec."""
 ATTR_OUT: Final = Struct(f"<QI4x{_ATTR}")
 """The whole ``fuse_attr_out``: attr_valid, attr_valid_nsec and ATTR."""
 OPEN_OUT: Final = Struct("<QIi")

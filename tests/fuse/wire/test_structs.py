@@ -13,6 +13,7 @@ SIZES = {
     "ATTR": 88,
     "ENTRY": 40,
     "ENTRY_ATTR": 128,
+    "ATTR_HEAD": 16,
     "ATTR_OUT": 104,
     "OPEN_OUT": 16,
     "WRITE_OUT": 8,
@@ -114,7 +115,9 @@ def test_whole_replies_are_their_parts_in_one() -> None:
 
     assert whole == structs.ENTRY.pack(*entry) + structs.ATTR.pack(*attr)
     assert plus == whole + structs.DIRENT.pack(9, 10, 11, 8)
-    assert structs.ATTR_OUT.pack(5, 6, *attr)[16:] == structs.ATTR.pack(*attr)
+    assert structs.ATTR_OUT.pack(5, 6, *attr) == (
+        structs.ATTR_HEAD.pack(5, 6) + structs.ATTR.pack(*attr)
+    )
 
 
 def test_ioctl_arguments_have_the_size_that_their_numbers_name() -> None:
