@@ -147,6 +147,21 @@ class NewLayer:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class IdMaps:
+    """Which of the host's identities stand for a container's in a snapshot's files.
+
+    In containerd's form: ``container:host:size[,...]``.
+
+    Attributes:
+        uids: Of users.
+        gids: Of groups.
+    """
+
+    uids: str
+    gids: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SnapshotDetails:
     """What the store knows of a snapshot beyond the contract's :class:`Info`.
 
@@ -160,6 +175,8 @@ class SnapshotDetails:
         driver: The driver that was chosen when it was prepared.
         durability: How the data of a committed snapshot was written.
         usage: Known usage; None where nobody has asked yet.
+        id_maps: How the owners of its files were stored; None where they are those
+            that a container sees.
     """
 
     info: Info
@@ -170,6 +187,7 @@ class SnapshotDetails:
     driver: str
     durability: Durability
     usage: Usage | None = None
+    id_maps: IdMaps | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

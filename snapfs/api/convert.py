@@ -20,6 +20,7 @@ from snapfs.model import (
     Durability,
     Finding,
     Garbage,
+    IdMaps,
     Info,
     Kind,
     Mount,
@@ -120,6 +121,7 @@ def mounts_from_proto(mounts: Iterable[types_pb2.Mount]) -> list[Mount]:
 
 def details_to_proto(details: SnapshotDetails) -> store_pb2.SnapshotDetails:
     """Convert the details of one snapshot."""
+    id_maps = details.id_maps or IdMaps("", "")
     return store_pb2.SnapshotDetails(
         name=details.info.name,
         parent=details.info.parent,
@@ -134,6 +136,8 @@ def details_to_proto(details: SnapshotDetails) -> store_pb2.SnapshotDetails:
         durability=details.durability.value,
         usage=_own_usage_to_proto(details.usage),
         content=os.fsencode(details.content),
+        uid_map=id_maps.uids,
+        gid_map=id_maps.gids,
     )
 
 
@@ -157,6 +161,7 @@ def details_from_proto(details: store_pb2.SnapshotDetails) -> SnapshotDetails:
         usage=_own_usage_from_proto(details.usage)
         if details.HasField("usage")
         else None,
+        id_maps=IdMaps(details.uid_map, details.gid_map) if details.uid_map else None,
     )
 
 

@@ -18,7 +18,7 @@ class Usage(_message.Message):
     def __init__(self, size_bytes: _Optional[int] = ..., inodes: _Optional[int] = ...) -> None: ...
 
 class SnapshotDetails(_message.Message):
-    __slots__ = ("name", "parent", "kind", "created_ns", "updated_ns", "labels", "owner", "directory", "lowerdirs", "driver", "durability", "usage", "content")
+    __slots__ = ("name", "parent", "kind", "created_ns", "updated_ns", "labels", "owner", "directory", "lowerdirs", "driver", "durability", "usage", "content", "uid_map", "gid_map")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,8 @@ class SnapshotDetails(_message.Message):
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    UID_MAP_FIELD_NUMBER: _ClassVar[int]
+    GID_MAP_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     kind: str
@@ -52,7 +54,9 @@ class SnapshotDetails(_message.Message):
     durability: str
     usage: Usage
     content: bytes
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., kind: _Optional[str] = ..., created_ns: _Optional[int] = ..., updated_ns: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., directory: _Optional[bytes] = ..., lowerdirs: _Optional[_Iterable[bytes]] = ..., driver: _Optional[str] = ..., durability: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
+    uid_map: str
+    gid_map: str
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., kind: _Optional[str] = ..., created_ns: _Optional[int] = ..., updated_ns: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., directory: _Optional[bytes] = ..., lowerdirs: _Optional[_Iterable[bytes]] = ..., driver: _Optional[str] = ..., durability: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., content: _Optional[bytes] = ..., uid_map: _Optional[str] = ..., gid_map: _Optional[str] = ...) -> None: ...
 
 class DetailsRequest(_message.Message):
     __slots__ = ("key",)

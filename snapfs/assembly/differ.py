@@ -84,10 +84,8 @@ class StoreDiffer(Closing):
         )
 
     def _owners(self, upper: str) -> StoredOwners | None:
-        active = self._store.active_in(os.path.dirname(upper))
-        if active is None:
-            return None
-        return StoredOwners.of_labels(active.info.labels)
+        snapshot = self._store.snapshot_in(os.path.dirname(upper))
+        return None if snapshot is None else StoredOwners.of_snapshot(snapshot)
 
     def close(self) -> None:
         """Let go of containerd; a second call does nothing."""

@@ -70,7 +70,7 @@ def read_sides(session: Session, what: str, other: str) -> Sides:
     known = [side for side in (after, before) if side is not None]
     prefixes = [side.prefix for side in known if side.prefix is not None]
     snapshots = tuple(side.details for side in known if side.details is not None)
-    owners = (StoredOwners.of_labels(each.info.labels) for each in snapshots)
+    owners = (StoredOwners.of_snapshot(each) for each in snapshots)
     return Sides(
         before.layers if before is not None else after.below,
         after.layers,

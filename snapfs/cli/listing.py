@@ -12,7 +12,7 @@ from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session, suggesting
 from snapfs.cli.shapes import details_shape
 from snapfs.cli.wording import age, human_bytes, timestamp
-from snapfs.model import SnapshotDetails, Usage
+from snapfs.model import IdMaps, SnapshotDetails, Usage
 
 # A label's value: from when on it is cut for people, and to how much.
 _LONG_VALUE: Final = 200
@@ -96,6 +96,7 @@ def _facts(details: SnapshotDetails) -> list[tuple[str, str]]:
         ("driver", details.driver),
         ("durability", str(details.durability)),
         ("usage", "not measured yet" if known is None else _usage_text(known)),
+        *_owner_facts(details.id_maps),
         ("directory", details.directory),
         *(("lowerdir", lowerdir) for lowerdir in details.lowerdirs),
         *(
@@ -103,6 +104,12 @@ def _facts(details: SnapshotDetails) -> list[tuple[str, str]]:
             for name, value in sorted(details.info.labels.items())
         ),
     ]
+
+
+def _owner_facts(id_maps: IdMaps | None) -> list[tuple[str, str]]:
+    if id_maps is None:
+        return []
+    return [("users", id_maps.uids), ("groups", id_maps.gids)]
 
 
 def _shortened(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TypeAlias
 
 from snapfs.cli.wording import timestamp
@@ -41,6 +42,7 @@ def details_shape(details: SnapshotDetails) -> dict[str, object]:
         "directory": details.directory,
         "lowerdirs": list(details.lowerdirs),
         "usage": None if details.usage is None else usage_shape(details.usage),
+        "id_maps": None if details.id_maps is None else asdict(details.id_maps),
     }
 
 

@@ -33,5 +33,5 @@ def snapshot_layer(details: SnapshotDetails, prefix: XattrPrefix) -> LayerSource
     if is_unpacked or hides_all:
         return DirectoryLayer(label, step, details.content, prefix, hides_all)
     below = details.lowerdirs
-    owners = StoredOwners.of_labels(info.labels)
+    owners = StoredOwners.of_snapshot(details)
     return DiffLayer(label, step, below, (details.content, *below), prefix, owners)

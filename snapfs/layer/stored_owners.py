@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from snapfs.model import SnapshotDetails
 from snapfs.overlay_format import (
     GID_MAPPING_LABEL,
     UID_MAPPING_LABEL,
@@ -56,6 +57,20 @@ class StoredOwners:
 
     uids: tuple[IdMapping, ...]
     gids: tuple[IdMapping, ...]
+
+    @classmethod
+    def of_snapshot(cls, details: SnapshotDetails) -> StoredOwners | None:
+        """Return those of a snapshot; None where nothing is mapped.
+
+        Its labels count where the store has noted nothing: an older version made it.
+
+        Raises:
+            InvalidArgumentError: They cannot be read.
+        """
+        maps = details.id_maps
+        if maps is None:
+            return cls.of_labels(details.info.labels)
+        return cls(parse_id_mappings(maps.uids), parse_id_mappings(maps.gids))
 
     @classmethod
     def of_labels(cls, labels: Mapping[str, str]) -> StoredOwners | None:

@@ -22,6 +22,7 @@ from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.manager.gate import Gate
+from snapfs.manager.id_maps import id_maps_of, kept_id_maps
 from snapfs.manager.noted_usage import NotedUsage
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.reclaim import Reclaimer
@@ -78,9 +79,8 @@ class SnapshotChanges:
         kept = checked_labels(labels)
         if EXTRACTION_LABEL in kept:
             self._parts.space.refuse_unpack(f"snapshot {key!r}")
-        host_root = mapped_root(kept)
-        if not self._parts.drivers[self._parts.driver].stores_host_owners:
-            host_root = None
+        id_maps = id_maps_of(kept, self._parts.drivers[self._parts.driver])
+        host_root = mapped_root(kept) if id_maps is not None else None
         fs_owner = host_root or self._owner_of(parent_row)
         self._metadata.mark_dirty()
         reserved_id = self._directories.take_reserved_id(
@@ -95,6 +95,7 @@ class SnapshotChanges:
             owner=owner,
             driver=self._parts.driver,
             layer_id=snapshot_id,
+            id_maps=id_maps,
         )
         with self._reclaimer.in_flight(snapshot_id):
             try:
@@ -138,6 +139,7 @@ class SnapshotChanges:
                 time.time_ns(),
                 self._parts.durability,
                 self.noted_usage.get(old.snapshot_id),
+                kept_id_maps(old, self._parts.drivers.get(old.driver)),
             )
             with self._recorded(old, new):
                 self._metadata.commit(old, new)

@@ -224,15 +224,18 @@ class SnapshotManager:
 
     def active_in(self, directory: str) -> SnapshotDetails | None:
         """See :meth:`snapfs.snapshotter.LayerTargets.active_in`."""
+        found = self.snapshot_in(directory)
+        return found if found and found.info.kind is Kind.ACTIVE else None
+
+    def snapshot_in(self, directory: str) -> SnapshotDetails | None:
+        """Return the snapshot whose numbered directory this is, of any owner."""
         if os.path.dirname(directory) != self._paths.snapshots:
             return None
         number = os.path.basename(directory)
         if not (number.isascii() and number.isdecimal()):
             return None
         row = self._metadata.find_directory(int(number))
-        if row is None or row.kind is not Kind.ACTIVE:
-            return None
-        return views.details(self._parts, row)
+        return None if row is None else views.details(self._parts, row)
 
     def hide_below(self, key: str) -> None:
         """See :meth:`snapfs.snapshotter.LayerTargets.hide_below`."""

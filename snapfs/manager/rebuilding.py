@@ -17,7 +17,7 @@ from typing import Final
 
 from snapfs.errors import DataLossError
 from snapfs.metadata import MetadataStore, Row
-from snapfs.model import NO_LABELS, Info, Kind
+from snapfs.model import NO_LABELS, IdMaps, Info, Kind
 from snapfs.state import SidecarRecord, StatePaths, StoreIdentity
 from snapfs.state.fsio import sync_directory
 from snapfs.state.sidecar import read_sidecar
@@ -193,6 +193,7 @@ def _row(record: SidecarRecord, rows: Mapping[int, Row]) -> Row:
         durability=record.durability,
         generation=record.generation,
         index_generation=record.index_generation,
+        id_maps=IdMaps(record.uid_map, record.gid_map) if record.uid_map else None,
     )
 
 

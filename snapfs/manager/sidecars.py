@@ -8,7 +8,7 @@ from snapfs.state import SidecarRecord
 
 def sidecar_of(row: Row, xattr_prefix: str) -> SidecarRecord:
     """Return the sidecar record that says what ``row`` says."""
-    info = row.info
+    info, id_maps = row.info, row.id_maps
     return SidecarRecord(
         generation=row.generation,
         snapshot_id=row.snapshot_id,
@@ -26,4 +26,6 @@ def sidecar_of(row: Row, xattr_prefix: str) -> SidecarRecord:
         root_opaque=row.root_opaque,
         durability=row.durability,
         index_generation=row.index_generation,
+        uid_map=id_maps.uids if id_maps else "",
+        gid_map=id_maps.gids if id_maps else "",
     )

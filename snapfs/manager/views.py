@@ -74,6 +74,7 @@ def details(parts: ManagerParts, row: Row) -> SnapshotDetails:
         driver=row.driver,
         durability=row.durability,
         usage=row.usage,
+        id_maps=row.id_maps,
     )
 
 

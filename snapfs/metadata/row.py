@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from snapfs.model import Durability, Info, Kind, Owner, Usage
+from snapfs.model import Durability, IdMaps, Info, Kind, Owner, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class Row:
         generation: Grows with every change; the sidecar has the same.
         index_generation: Of the layer's directory index; 0 for none.
         usage: Known usage; None where nobody has asked yet.
+        id_maps: How the owners of its files are stored: a fact of the files, which
+            stays when a commit replaces the labels that asked for it. None where
+            they are those that a container sees.
     """
 
     info: Info
@@ -39,6 +42,7 @@ class Row:
     generation: int = 1
     index_generation: int = 0
     usage: Usage | None = None
+    id_maps: IdMaps | None = None
 
     @property
     def key(self) -> str:
@@ -59,6 +63,7 @@ def committed_row(
     now_ns: int,
     durability: Durability,
     usage: Usage | None = None,
+    id_maps: IdMaps | None = None,
 ) -> Row:
     """Return the row that ``old`` becomes when it is committed as ``name``."""
     return dataclasses.replace(
@@ -75,4 +80,5 @@ def committed_row(
         durability=durability,
         generation=old.generation + 1,
         usage=usage,
+        id_maps=id_maps,
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from snapfs.errors import DataLossError
 from snapfs.metadata.row import Row
-from snapfs.model import NO_LABELS, Durability, Info, Kind, Owner, Usage
+from snapfs.model import NO_LABELS, Durability, IdMaps, Info, Kind, Owner, Usage
 
 COLUMNS: Final = (
     "snapshot_id",
@@ -29,6 +29,8 @@ COLUMNS: Final = (
     "index_generation",
     "usage_bytes",
     "usage_inodes",
+    "uid_map",
+    "gid_map",
 )
 
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM snapshots"  # noqa: S608 - our own
@@ -46,7 +48,7 @@ _labels_decoder = msgspec.json.Decoder(dict[str, str])
 
 def encode_row(row: Row) -> tuple[object, ...]:
     """Return the values of :data:`COLUMNS` for ``row``."""
-    info, usage = row.info, row.usage
+    info, usage, id_maps = row.info, row.usage, row.id_maps
     return (
         row.snapshot_id,
         info.name,
@@ -64,6 +66,8 @@ def encode_row(row: Row) -> tuple[object, ...]:
         row.index_generation,
         usage.size_bytes if usage else None,
         usage.inodes if usage else None,
+        id_maps.uids if id_maps else None,
+        id_maps.gids if id_maps else None,
     )
 
 
@@ -80,8 +84,10 @@ def _decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
     (driver, layer_id, root_opaque, durability, generation, index_generation) = record[
         8:14
     ]
-    (usage_bytes, usage_inodes) = record[14:]
+    (usage_bytes, usage_inodes, uid_map, gid_map) = record[14:]
     decoded = _labels_decoder.decode(labels)
+    if (uid_map is None) != (gid_map is None):
+        raise ValueError(f"{key!r} has one of two identity maps")
     return Row(
         info=Info(
             name=key,
@@ -101,6 +107,7 @@ def _decode_row(record: tuple[Any, ...], names: Mapping[object, Any]) -> Row:
         generation=generation,
         index_generation=index_generation,
         usage=Usage(usage_bytes, usage_inodes) if usage_bytes is not None else None,
+        id_maps=IdMaps(uid_map, gid_map) if uid_map is not None else None,
     )
 
 

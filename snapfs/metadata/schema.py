@@ -10,6 +10,10 @@ from snapfs.metadata.database import ADVICE
 
 SCHEMA_VERSION: Final = 1
 
+# Columns that came later. An older version names those that it knows and leaves
+# these as they are, so that it need not refuse the database.
+_LATER: Final = {"uid_map": "TEXT", "gid_map": "TEXT"}
+
 # STRICT keeps a number a number whoever writes it. Text is UTF-8; a key that is
 # not valid UTF-8 cannot come over gRPC and is refused on the command line.
 _TABLES: Final = (
@@ -36,7 +40,9 @@ CREATE TABLE snapshots (
     generation       INTEGER NOT NULL,
     index_generation INTEGER NOT NULL,
     usage_bytes      INTEGER,
-    usage_inodes     INTEGER
+    usage_inodes     INTEGER,
+    uid_map          TEXT,
+    gid_map          TEXT
 ) STRICT
 """,
     "CREATE INDEX snapshots_by_parent ON snapshots (parent_id)",
@@ -54,6 +60,8 @@ def create(connection: sqlite3.Connection, store_id: str) -> None:
 
 def verify(connection: sqlite3.Connection, store_id: str, path: str) -> None:
     """Refuse a database that is not this store's or that we cannot read.
+
+    One that an older version made gets the columns that came later.
 
     Raises:
         FailedPreconditionError: A newer version made it.
@@ -73,6 +81,19 @@ def verify(connection: sqlite3.Connection, store_id: str, path: str) -> None:
             f"{path} belongs to store {found}, but store.json says {store_id};"
             " put the two files of one store together"
         )
+    _complete(connection)
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add the columns that an older version did not make, in one transaction."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(snapshots)")}
+    missing = [name for name in _LATER if name not in known]
+    if not (known and missing):  # without the table it is damaged: reading it says so
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for name in missing:
+        connection.execute(f"ALTER TABLE snapshots ADD COLUMN {name} {_LATER[name]}")
+    connection.execute("COMMIT")
 
 
 def refuse_snapshots(connection: sqlite3.Connection, path: str) -> None:

@@ -16,6 +16,7 @@ from snapfs.model import (
     Durability,
     Finding,
     Garbage,
+    IdMaps,
     Info,
     Kind,
     Mount,
@@ -101,8 +102,11 @@ def test_usage_comes_back_as_it_was() -> None:
     assert convert.usage_from_proto(convert.usage_to_proto(usage)) == usage
 
 
+@pytest.mark.parametrize("id_maps", [None, IdMaps("0:1:2", "0:3:4,5:6:7")])
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(1, 2)])
-def test_details_come_back_as_they_were(usage: Usage | None) -> None:
+def test_details_come_back_as_they_were(
+    usage: Usage | None, id_maps: IdMaps | None
+) -> None:
     details = SnapshotDetails(
         info=INFO,
         owner=Owner.CONTAINERD,
@@ -112,6 +116,7 @@ def test_details_come_back_as_they_were(usage: Usage | None) -> None:
         driver="kernel",
         durability=Durability.LAYER,
         usage=usage,
+        id_maps=id_maps,
     )
 
     message = through_bytes(convert.details_to_proto(details))

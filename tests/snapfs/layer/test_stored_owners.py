@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from snapfs.errors import InvalidArgumentError
 from snapfs.layer.change import Change
 from snapfs.layer.diff import opened_diff
 from snapfs.layer.stored_owners import StoredOwners
+from snapfs.model import Durability, IdMaps, Info, Kind, Owner, SnapshotDetails
 from snapfs.overlay_format import GID_MAPPING_LABEL, UID_MAPPING_LABEL, XattrPrefix
 
 HOST: Final = 100_000
@@ -30,6 +32,32 @@ def owners() -> StoredOwners:
 
 def test_nothing_is_mapped_without_labels() -> None:
     assert StoredOwners.of_labels({}) is None
+
+
+def snapshot(labels: Mapping[str, str], id_maps: IdMaps | None) -> SnapshotDetails:
+    return SnapshotDetails(
+        info=Info("a", "", Kind.COMMITTED, labels=labels),
+        owner=Owner.CONTAINERD,
+        directory="/s/1",
+        content="/s/1/fs",
+        lowerdirs=(),
+        driver="kernel",
+        durability=Durability.NONE,
+        id_maps=id_maps,
+    )
+
+
+@pytest.mark.parametrize("labels", [{}, {UID_MAPPING_LABEL: "?"}])
+def test_what_the_store_has_noted_counts_more_than_labels(
+    labels: dict[str, str],
+) -> None:
+    maps = IdMaps(LABELS[UID_MAPPING_LABEL], LABELS[GID_MAPPING_LABEL])
+
+    assert StoredOwners.of_snapshot(snapshot(labels, maps)) == owners()
+
+
+def test_labels_count_where_the_store_has_noted_nothing() -> None:
+    assert StoredOwners.of_snapshot(snapshot(LABELS, None)) == owners()
 
 
 def test_one_label_alone_is_refused() -> None:

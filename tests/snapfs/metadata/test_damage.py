@@ -31,7 +31,8 @@ def path(tmp_path: Path) -> Path:
         connection.executemany(
             "INSERT INTO snapshots SELECT ?, ?, parent_id, kind, owner, labels,"
             " created_ns, updated_ns, driver, ?, root_opaque, durability, generation,"
-            " index_generation, usage_bytes, usage_inodes FROM snapshots"
+            " index_generation, usage_bytes, usage_inodes, uid_map, gid_map"
+            " FROM snapshots"
             " WHERE snapshot_id = 2",
             [(number, f"copy-{number}", number) for number in range(1000, 1200)],
         )
@@ -135,6 +136,11 @@ def run_sql(*statements: str) -> Callable[[Path], None]:
             run_sql("UPDATE snapshots SET kind = 'odd' WHERE snapshot_id = 3"),
             DataLossError,
             id="unknown-kind",
+        ),
+        pytest.param(
+            run_sql("UPDATE snapshots SET uid_map = '0:1:1' WHERE snapshot_id = 3"),
+            DataLossError,
+            id="half-a-map",
         ),
         pytest.param(
             run_sql("UPDATE snapshots SET labels = '{' WHERE snapshot_id = 3"),
