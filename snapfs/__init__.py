@@ -9,7 +9,6 @@ not pay for SQLite, gRPC or the command line.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,4 +52,6 @@ def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'snapfs' has no attribute {name!r}")
+    import importlib  # most processes ask for none
+
     return getattr(importlib.import_module(home), name)

@@ -1,8 +1,6 @@
 """``python -m snapfs``: the same program as ``snapfs``."""
 
-import sys
-
-from snapfs.cli.main import main
+from snapfs.cli.main import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from snapfs.cli.session import Library
 
+    Program: TypeAlias = Callable[[Sequence[str] | None, Library | None], int]
+
 _INTERRUPTED: Final = 130  # as in snapfs.cli.exit_codes, which may not be loaded yet
 _STANDARD_ERROR: Final = 2  # sys.stderr may be at work on something else
+
+
+def run_process() -> NoReturn:
+    """Run the program as this process, and end the process with its exit code."""
+    code = main()
+    if _is_watched():
+        sys.exit(code)
+    # Spare the caller the time in which the interpreter takes itself apart: a fifth of
+    # what a short command takes. All that is to be done at the end is done before.
+    atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way but the slow one
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # closed, or nobody reads it
+    os._exit(code)
+
+
+def _is_watched() -> bool:
+    """Whether a profiler or debugger is at work, or a thread that must end first."""
+    threading = sys.modules.get("threading")
+    has_threads = threading is not None and threading.active_count() > 1
+    return has_threads or sys.getprofile() is not None or sys.gettrace() is not None
 
 
 def main(arguments: Sequence[str] | None = None, library: Library | None = None) -> int:
@@ -24,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, library: Library | None = None)
     try:
         with _interrupts_end_the_process():
             # Here: it takes most of the time that a short command takes.
-            from snapfs.cli.program import run
+            run = _program_for(sys.argv[1:] if arguments is None else arguments)
         code = run(arguments, library)
         if arguments is None:
             _let_interrupts_end_the_process()
@@ -32,6 +57,17 @@ def main(arguments: Sequence[str] | None = None, library: Library | None = None)
         _tell()
         return _INTERRUPTED
     return code
+
+
+def _program_for(words: Sequence[str]) -> Program:
+    """Import what answers a command line."""
+    from snapfs.cli import overview
+
+    if overview.is_answered_here(words):
+        return overview.run
+    from snapfs.cli.program import run
+
+    return run
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 import click
 
@@ -15,21 +14,8 @@ from snapfs.cli.exit_codes import ExitCode, exit_code
 from snapfs.cli.lazy import LazyGroup, examples
 from snapfs.cli.messages import describe, is_expected
 from snapfs.cli.output import Output, abandon_standard_output, complain
+from snapfs.cli.overview import EXAMPLES, OPTIONS, SUMMARY, terminal_width
 from snapfs.cli.session import Library, Session, default_root
-
-_MAX_WIDTH: Final = 80  # as click's own
-
-
-def _terminal_width() -> int:
-    """Return the width for help. click would import shutil to find it."""
-    try:
-        return min(int(os.environ["COLUMNS"]), _MAX_WIDTH)
-    except (KeyError, ValueError):
-        pass  # not set: ask the terminal
-    try:
-        return min(os.get_terminal_size().columns, _MAX_WIDTH)
-    except OSError:
-        return _MAX_WIDTH
 
 
 class SnapfsGroup(LazyGroup):
@@ -42,31 +28,27 @@ class SnapfsGroup(LazyGroup):
     cls=SnapfsGroup,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "terminal_width": _terminal_width(),
+        "terminal_width": terminal_width(),
     },
-    epilog=examples(
-        "snapfs prepare work base            # a writable snapshot on 'base'",
-        "snapfs mount work /mnt --rw         # use it",
-        "snapfs config containerd            # let containerd use snapfs",
-    ),
+    help=SUMMARY,
+    epilog=examples(*EXAMPLES),
 )
 @click.version_option(__version__, prog_name="snapfs", message="%(prog)s %(version)s")
 @click.option(
     "--root",
     metavar="DIR",
     type=click.Path(readable=False),
-    help="The state directory. Default: $SNAPFS_ROOT, else /var/lib/snapfs (root) "
-    "or $XDG_DATA_HOME/snapfs.",
+    help=OPTIONS["--root DIR"],
 )
 @click.option(
     "--driver",
     type=click.Choice(["auto", "kernel", "fuse"]),
     default="auto",
-    help="How snapshots are mounted.",
+    help=OPTIONS["--driver [auto|kernel|fuse]"],
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Print data and errors only.")
-@click.option("-v", "--verbose", count=True, help="Log more; twice: everything.")
+@click.option("--json", "as_json", is_flag=True, help=OPTIONS["--json"])
+@click.option("-q", "--quiet", is_flag=True, help=OPTIONS["-q, --quiet"])
+@click.option("-v", "--verbose", count=True, help=OPTIONS["-v, --verbose"])
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -76,7 +58,7 @@ def cli(
     quiet: bool,
     verbose: int,
 ) -> None:
-    """Copy-on-write snapshots for containers."""
+    """Set up what every command works with."""
     if root == "":
         raise click.UsageError("--root is empty; name a directory", ctx)
     chosen, origin = (root, "--root") if root else default_root()
@@ -105,18 +87,23 @@ def run(arguments: Sequence[str] | None, library: Library | None) -> int:
             obj=library,
         )
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last resort
+        return end_with(error)
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def end_with(error: BaseException) -> int:
+    """Tell of the error that ends the program; return the exit code."""
+    if isinstance(error, BrokenPipeError):
         # The reader of our output has seen enough (`snapfs ls | head`).
         abandon_standard_output()
         return ExitCode.FAILED
-    except click.exceptions.NoArgsIsHelpError as error:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return ExitCode.USAGE
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last resort
-        complain(describe(error))
-        _log_traceback(error)
-        return exit_code(error)
-    return code if isinstance(code, int) else ExitCode.DONE
+    complain(describe(error))
+    _log_traceback(error)
+    return exit_code(error)
 
 
 def _log_traceback(error: BaseException) -> None:

@@ -25,14 +25,13 @@ while True:
 
 SLOW_END = """
 import atexit, os, signal, sys
-from snapfs.cli.main import main
+from snapfs.cli.main import main, run_process
 def wait():
     os.write(1, b"ending")
     while True:
         signal.pause()
 atexit.register(wait)
 sys.argv = ["snapfs", "--version"]
-sys.exit(main())
 """
 
 
@@ -60,13 +59,14 @@ def interrupted(words: list[str], moment: bytes, *paths: str) -> tuple[int, str]
 def test_an_interrupt_while_the_program_is_imported(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text(SLOW_CLICK)
 
-    ended = interrupted(["-m", "snapfs", "--version"], b"importing", str(tmp_path))
+    ended = interrupted(["-m", "snapfs", "ls"], b"importing", str(tmp_path))
 
     assert ended == (ExitCode.INTERRUPTED, "snapfs: interrupted\n")
 
 
-def test_an_interrupt_while_the_interpreter_ends() -> None:
-    ended = interrupted(["-c", SLOW_END], b"ending")
+@pytest.mark.parametrize("end", ["sys.exit(main())", "run_process()"])
+def test_an_interrupt_while_the_process_ends(end: str) -> None:
+    ended = interrupted(["-c", SLOW_END + end], b"ending")
 
     assert ended == (ExitCode.INTERRUPTED, "snapfs: interrupted\n")
 
