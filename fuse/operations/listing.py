@@ -7,16 +7,27 @@ from collections.abc import Mapping
 from typing import Final
 
 from snapfs.fuse.operations.context import Context
+from snapfs.fuse.operations.replies import ENTRY_REST
 from snapfs.fuse.session import Handler, Reply, Request
-from snapfs.fuse.union.listing import DOT_DOT_COOKIE, DT_DIR, Entry
+from snapfs.fuse.union.listing import DOT_DOT_COOKIE, DT_DIR, Entry, Listing
 from snapfs.fuse.union.node import Directory
 from snapfs.fuse.wire import Opcode, structs
 
 _DIRENT: Final = structs.DIRENT.size
 _ENTRY: Final = structs.ENTRY_ATTR.size
 _PADDING: Final = tuple(bytes(-length % 8) for length in range(8))
-_ATTR: Final = structs.ATTR.size
 _INO: Final = struct.Struct("<Q")
+_attributes: Final = struct.Struct(f"{structs.ATTR.size}s").unpack_from
+_PADDED: Final = range(0, 256 + 8, 8)
+_DIRENTS: Final = tuple(
+    struct.Struct(f"{structs.DIRENT.format}{padded}s").pack for padded in _PADDED
+)
+"""A dirent with its name and what fills it up, by the eighths that the name takes."""
+_WHOLE: Final = tuple(
+    struct.Struct(f"<Q{ENTRY_REST}s{structs.ATTR.size}sQQII{padded}s").pack
+    for padded in _PADDED
+)
+"""The same with what READDIRPLUS has before it, in three pieces."""
 _NO_NODE: Final = bytes(_ENTRY)
 """For "." and ".." the kernel wants no attributes (``fuse_direntplus_link``)."""
 
@@ -29,7 +40,13 @@ class ListingOperations:
     directory changes.
     """
 
-    __slots__ = ("_context", "_has_ready_attributes", "_replies", "_union")
+    __slots__ = (
+        "_context",
+        "_has_other_numbers",
+        "_has_ready_attributes",
+        "_replies",
+        "_union",
+    )
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -37,6 +54,7 @@ class ListingOperations:
         self._union = context.union
         # The records have the owners on disk.
         self._has_ready_attributes = context.union.options.ownership.is_identity
+        self._has_other_numbers = context.union.numbers.has_high_bits
 
     def handlers(self) -> Mapping[Opcode, Handler]:
         """Return the handlers by operation."""
@@ -70,47 +88,52 @@ class ListingOperations:
         """Answer with entries and their attributes; each is a LOOKUP saved."""
         _, offset, size, *_ = structs.READ_IN.unpack_from(request.body)
         directory = self._context.directory(request.nodeid)
-        listing = self._union.listing(directory)
-        # A lookup may change the listing in memory: not this one.
-        entries = listing.entries[listing.after(offset) :]
-        positions = listing.positions if self._has_ready_attributes else None
-        pack, padding = structs.DIRENT.pack, _PADDING
-        parts: list[bytes | memoryview] = []
+        union = self._union
+        listing = union.listing(directory)
+        fitting = _fitting(listing, offset, size)
+        # What an index has all there is to say of: no directory, which may be merged
+        # or renamed, and nothing that is a node already, which may have been changed.
+        positions = listing.positions if self._has_ready_attributes else {}
+        children = directory.children
+        ready = [
+            entry
+            for entry in fitting
+            if entry[3] in positions
+            and entry[2] != DT_DIR
+            and entry[4]
+            and entry[1] not in children
+        ]
+        first = nodeid = union.nodes.reserve(len(ready))
+        waiting = iter(ready)
+        next_ready = next(waiting, None)
+        rest, has_other_numbers = self._replies.entry_rest, self._has_other_numbers
+        parts: list[bytes] = []
         named: list[int] = []
-        room = size
-        for entry in entries:
+        for entry in fitting:
             cookie, name, kind, layer, ino = entry
             length = len(name)
-            room -= (_ENTRY + _DIRENT + length + 7) & ~7
-            if room < 0:
-                break
-            if cookie <= DOT_DOT_COOKIE:
-                ino = self._union.entry_ino(directory, entry)
-                head = _NO_NODE
-            elif positions and name in positions and self._is_ready(directory, entry):
-                nodeid = self._union.take_in_listed(directory, entry).nodeid
-                named.append(nodeid)
-                at = positions[name]
-                parts += (
-                    self._replies.entry_head(nodeid),
-                    _INO.pack(ino),
-                    listing.records[layer][at + _INO.size : at + _ATTR],
+            eighths = (length + 7) >> 3
+            if entry is next_ready:
+                at = positions[layer][name]
+                (shown,) = _attributes(listing.records[layer], at)
+                if has_other_numbers:
+                    shown = _INO.pack(ino) + shown[_INO.size :]
+                parts.append(
+                    _WHOLE[eighths](
+                        nodeid, rest, shown, ino, cookie, length, kind, name
+                    )
                 )
-                head = b""
+                nodeid += 1
+                next_ready = next(waiting, None)
+                continue
+            if cookie <= DOT_DOT_COOKIE:
+                head, ino = _NO_NODE, union.entry_ino(directory, entry)
             else:
                 head, ino = self._entry(directory, name, layer, ino, named)
-            parts += (head, pack(ino, cookie, length, kind), name, padding[length & 7])
-        self._union.nodes.log.referenced_many(request.unique, named)
+            parts += (head, _DIRENTS[eighths](ino, cookie, length, kind, name))
+        union.nodes.add_listed(directory, ready, first, request.unique)
+        union.nodes.log.referenced_many(request.unique, named)
         return b"".join(parts)
-
-    def _is_ready(self, directory: Directory, entry: Entry) -> bool:
-        """Tell whether an index has all there is to say of an entry.
-
-        Not of a directory, which may be merged or renamed, and not of what is a node
-        already: that may have been changed.
-        """
-        _, name, kind, layer, ino = entry
-        return bool(layer and ino and kind != DT_DIR and name not in directory.children)
 
     def _entry(
         self, directory: Directory, name: bytes, layer: int, ino: int, named: list[int]
@@ -129,3 +152,19 @@ class ListingOperations:
         named.append(node.nodeid)
         nlink = union.shown_nlink(node, status)
         return self._replies.entry(node.nodeid, status, node.ino, nlink), node.ino
+
+
+def _fitting(listing: Listing, offset: int, size: int) -> list[Entry]:
+    """Return as many entries after an offset as there is room for with attributes.
+
+    A lookup may change the listing in memory: not this list.
+    """
+    entries = listing.entries
+    start = end = listing.after(offset)
+    room = size
+    while end < len(entries):
+        room -= (_ENTRY + _DIRENT + len(entries[end][1]) + 7) & ~7
+        if room < 0:
+            break
+        end += 1
+    return entries[start:end]

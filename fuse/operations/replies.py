@@ -12,6 +12,7 @@ from snapfs.fuse.wire import structs
 _NS_PER_S: Final = 1_000_000_000
 _MASK_32: Final = (1 << 32) - 1
 _NODEID_BYTES: Final = 8
+ENTRY_REST: Final = structs.ENTRY.size - _NODEID_BYTES
 _PASSING: Final = structs.ATTR_HEAD.pack(0, 0)
 _pack: Final = structs.ATTR.pack
 
@@ -20,15 +21,16 @@ class Replies:
     """Packs attributes, with the timeouts and the owners of one mount.
 
     Attributes:
+        entry_rest: What follows the node id in an entry, before the attributes.
         negative: The reply to a LOOKUP of a name that does not exist, which the
             kernel keeps as long as a name that does.
     """
 
     __slots__ = (
-        "_entry_rest",
         "_has_static_nlink",
         "_lasting",
         "_ownership",
+        "entry_rest",
         "negative",
     )
 
@@ -46,7 +48,7 @@ class Replies:
         nanoseconds = int((timeout_s - seconds) * _NS_PER_S)
         self._lasting = structs.ATTR_HEAD.pack(seconds, nanoseconds)
         head = structs.ENTRY.pack(0, 0, seconds, seconds, nanoseconds, nanoseconds)
-        self._entry_rest = head[_NODEID_BYTES:]
+        self.entry_rest = head[_NODEID_BYTES:]
         head = structs.ENTRY.pack(0, 0, seconds, 0, nanoseconds, 0)
         self.negative = head + bytes(structs.ATTR.size)
 
@@ -79,11 +81,8 @@ class Replies:
 
     def entry(self, nodeid: int, status: os.stat_result, ino: int, nlink: int) -> bytes:
         """Return the reply that names a node and brings its attributes."""
-        return self.entry_head(nodeid) + self.packed(status, ino, nlink)
-
-    def entry_head(self, nodeid: int) -> bytes:
-        """Return the part of :meth:`entry` before the attributes."""
-        return nodeid.to_bytes(_NODEID_BYTES, "little") + self._entry_rest
+        head = nodeid.to_bytes(_NODEID_BYTES, "little") + self.entry_rest
+        return head + self.packed(status, ino, nlink)
 
     def attributes(self, status: os.stat_result, ino: int, nlink: int) -> bytes:
         """Return the reply to GETATTR and SETATTR."""

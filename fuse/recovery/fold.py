@@ -93,6 +93,7 @@ class Folded:
             records.LOWERS: self._lowers_of,
             records.REFERENCE: self._reference,
             records.REFERENCES: self._references,
+            records.LISTED: self._listed,
             records.FORGET: self._forget,
             records.COUNT: self._count,
             records.ALIAS: self._alias,
@@ -163,6 +164,32 @@ class Folded:
             for nodeid in unpack_from(f"<{count}Q", log, start):
                 self._get(nodeid).references += 1
         return start + 8 * count
+
+    def _listed(self, log: Log, start: int) -> int:
+        count: int
+        _, count, unique, parent, first = records.LISTED_HEAD.unpack_from(log, start)
+        start += records.LISTED_HEAD.size
+        inos = unpack_from(f"<{count}Q", log, start)
+        start += 8 * count
+        layers = unpack_from(f"<{count}H", log, start)
+        start += 2 * count
+        kinds = log[start : start + count]
+        lengths = log[start + count : start + 2 * count]
+        start += 2 * count
+        references = int(unique & records.UNIQUE_MASK not in self._unanswered)
+        for number in range(count):
+            node = FoldedNode(first + number)
+            node.is_known = True
+            node.references = references
+            node.kind = kinds[number] << _KIND_SHIFT
+            node.layer = layers[number]
+            node.parent = parent
+            node.ino = inos[number]
+            node.name = bytes(log[start : start + lengths[number]])
+            start += lengths[number]
+            self.nodes[node.nodeid] = node
+        self.next_id = max(self.next_id, first + count)
+        return start
 
     def _forget(self, log: Log, start: int) -> int:
         count: int

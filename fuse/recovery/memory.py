@@ -23,7 +23,7 @@ from typing import Final
 
 from snapfs.file_syscalls import fallocate
 
-FORMAT: Final = 0x736E617066730002
+FORMAT: Final = 0x736E617066730003
 """What the memory holds, "snapfs" and a number; a server that knows another refuses."""
 
 WORD_FORMAT: Final = 0

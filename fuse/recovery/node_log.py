@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct, pack
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,7 @@ from snapfs.fuse.union.node import DRESSED, PLAIN, Directory, Node
 
 if TYPE_CHECKING:
     from snapfs.fuse.recovery.memory import SharedMemory
+    from snapfs.fuse.union.listing import Entry
 
 _NODES: Final[dict[int, Struct]] = {}
 """Head and name of a node, by the length of its name; made when one is first needed."""
@@ -166,6 +167,19 @@ class NodeLog(NoLog, OpensLog):
         if count:
             head = records.REFERENCES_HEAD.pack(records.REFERENCES, count, unique)
             self._append(head + pack(f"<{count}Q", *nodeids))
+
+    def listed(
+        self, unique: int, parent: int, first: int, entries: Sequence[Entry]
+    ) -> None:
+        """Note new nodes, each with a reference, in one record."""
+        count = len(entries)
+        if not count:
+            return
+        _, names, kinds, layers, inos = zip(*entries, strict=True)
+        head = records.LISTED_HEAD.pack(records.LISTED, count, unique, parent, first)
+        numbers = pack(f"<{count}Q{count}H", *inos, *layers)
+        lengths = bytes(map(len, names))
+        self._append(b"".join((head, numbers, bytes(kinds), lengths, *names)))
 
     def forgotten(self, unique: int, records_: bytes | memoryview) -> None:
         """Note references that the kernel has given back."""

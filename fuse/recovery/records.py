@@ -66,6 +66,11 @@ OPENS_ALL: Final = Struct("<BQQ")
 UNCAPPED: Final = 19
 UNCAPPED_ALL: Final = Struct("<BQQI")
 """unique, nodeid, thread (0: none any more)."""
+LISTED: Final = 20
+LISTED_HEAD: Final = Struct("<BHQQQ")
+"""count, unique, nodeid of the directory, nodeid of the first; then of all their
+inos (``Q``), of all the layers (``H``), types (``d_type``, ``B``), lengths of names
+(``B``), and the names."""
 
 PAIR: Final = Struct("<QQ")
 UNIQUE_MASK: Final = (1 << 63) - 1

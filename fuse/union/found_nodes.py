@@ -7,7 +7,6 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.data_places import note_place
-from snapfs.fuse.union.listing import d_type
 from snapfs.fuse.union.lookup import FORMAT_MASK, Found, stat_entry
 from snapfs.fuse.union.node import (
     IMPURE,
@@ -37,9 +36,6 @@ KINDS: Final = {
         stat.S_IFSOCK,
     )
 }
-
-LISTED_KINDS: Final = {d_type(kind): kind for kind in KINDS}
-"""The same by ``d_type``."""
 
 
 def root_of(union: Union) -> Directory:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import OrderedDict
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.listing import DT_WHT
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from snapfs.layer.dirindex import DirIndex
 
 _CONTENT: Final = b"fs"
+_REMEMBERED: Final = 32
+"""Directories: more than a walk is deep, as a rule."""
+_LISTED: Final = Struct("=Q80xIIHBB4x")
+"""Of ``dirindex_format.ENTRY`` what a listing needs: the inode number, that of the
+directory, where the name begins, its length, the type, flags."""
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _PATH_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -42,32 +49,56 @@ class KnownEntries:
 
 
 class IndexedLayer:
-    """The directories of one layer as its index has them."""
+    """The directories of one layer as its index has them.
 
-    __slots__ = ("_index",)
+    A walk asks for the directories of a directory soon after itself: where the index
+    has these is remembered of the directories that were asked for last.
+    """
+
+    __slots__ = ("_index", "_no_directory", "_numbers", "_whiteout")
 
     def __init__(self, index: DirIndex) -> None:
+        from snapfs.layer.dirindex_format import NO_DIRECTORY, EntryFlag
+
         self._index = index
+        self._no_directory = NO_DIRECTORY
+        self._whiteout = EntryFlag.WHITEOUT.value
+        self._numbers: OrderedDict[bytes, dict[bytes, int]] = OrderedDict()
 
     def known(self, path: bytes) -> KnownEntries | None:
         """See :meth:`snapfs.fuse.union.layers.EntrySource.known`."""
-        from snapfs.layer.dirindex_format import ENTRY, EntryFlag
-
-        number = self._index.find(path.split(b"/") if path else ())
+        number = self._number(path)
         listing = None if number is None else self._index.listing(number)
         if listing is None:
             return None
         names = bytes(listing.names)
-        whiteout = EntryFlag.WHITEOUT.value
-        entries = [
-            (
-                names[record[17] : record[17] + record[18]],
-                DT_WHT if record[20] & whiteout else record[19],
-                record[0],
-            )
-            for record in ENTRY.iter_unpack(listing.records)
-        ]
+        whiteout, no_directory = self._whiteout, self._no_directory
+        entries: list[tuple[bytes, int, int]] = []
+        below: dict[bytes, int] = {}
+        for ino, number, at, length, kind, flags in _LISTED.iter_unpack(
+            listing.records
+        ):
+            name = names[at : at + length]
+            entries.append((name, DT_WHT if flags & whiteout else kind, ino))
+            if number != no_directory:
+                below[name] = number
+        self._remember(path, below)
         return KnownEntries(entries, listing.records)
+
+    def _number(self, path: bytes) -> int | None:
+        above, _, name = path.rpartition(b"/")
+        siblings = self._numbers.get(above) if path else None
+        if siblings is None:
+            return self._index.find(path.split(b"/") if path else ())
+        return siblings.get(name)
+
+    def _remember(self, path: bytes, below: dict[bytes, int]) -> None:
+        if not below:
+            return
+        self._numbers[path] = below
+        self._numbers.move_to_end(path)
+        if len(self._numbers) > _REMEMBERED:
+            self._numbers.popitem(last=False)
 
 
 def indexed(path: bytes, root_fd: int) -> EntrySource | None:

@@ -7,10 +7,10 @@ and no offset has to be remembered for it.
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
+from zlib import crc32
 
 Entry: TypeAlias = tuple[int, bytes, int, int, int]
 """(cookie, name, ``d_type``, layer, ``st_ino`` or 0 where it takes a lookup)."""
@@ -37,9 +37,18 @@ def cookie_of(name: bytes) -> int:
     """Return the offset of a name: 63 bits, above those of "." and ".."."""
     # Names of one length that collide in a CRC do so whatever it starts with; the
     # reversed names do not.
-    low = zlib.crc32(name[::-1]) & _LOW_MASK
-    cookie = zlib.crc32(name) << _LOW_BITS | low
+    cookie = crc32(name) << _LOW_BITS | crc32(name[::-1]) & _LOW_MASK
     return cookie if cookie >= _FIRST_COOKIE else cookie + _FIRST_COOKIE
+
+
+def cookies_of(names: Sequence[bytes]) -> list[int]:
+    """Return the offsets of many names."""
+    cookies = [
+        crc32(name) << _LOW_BITS | crc32(name[::-1]) & _LOW_MASK for name in names
+    ]
+    if cookies and min(cookies) < _FIRST_COOKIE:
+        return [cookie_of(name) for name in names]
+    return cookies
 
 
 class Listing:
@@ -48,7 +57,7 @@ class Listing:
     Attributes:
         entries: All of them.
         records: The records of layers whose index knows this directory.
-        positions: Where in the records of its layer that of a name begins.
+        positions: By these layers, where in the records that of a name begins.
     """
 
     __slots__ = ("entries", "positions", "records")
@@ -57,7 +66,7 @@ class Listing:
         self,
         entries: Iterable[Entry],
         records: dict[int, memoryview] | None = None,
-        positions: dict[bytes, int] | None = None,
+        positions: dict[int, dict[bytes, int]] | None = None,
     ) -> None:
         self.entries = _with_unique_cookies(sorted(entries))
         self.records = records or {}
@@ -111,6 +120,8 @@ class Listing:
 
 
 def _with_unique_cookies(entries: list[Entry]) -> list[Entry]:
+    if len({entry[0] for entry in entries}) == len(entries):
+        return entries
     last = 0
     for index, entry in enumerate(entries):
         if entry[0] <= last:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, TypeAlias
 
 from snapfs.fuse.union.listing import (
     DOT_COOKIE,
@@ -15,7 +16,7 @@ from snapfs.fuse.union.listing import (
     DT_WHT,
     Entry,
     Listing,
-    cookie_of,
+    cookies_of,
     d_type,
 )
 from snapfs.fuse.union.lookup import is_hidden, stat_entry
@@ -28,57 +29,67 @@ if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union
 
 
+_Seen: TypeAlias = tuple[int, int, int]
+"""``d_type``, layer and ``st_ino`` of a name."""
+
+
 def read_listing(union: Union, directory: Directory) -> Listing:
     """Merge the entries of ``directory`` from its layers, whiteouts taken out.
 
     Raises:
         OSError: From the layers.
     """
-    entries: dict[bytes, Entry] = {}
+    found: dict[bytes, _Seen] = {}
     hidden: set[bytes] = set()
     records: dict[int, memoryview] = {}
-    positions: dict[bytes, int] = {}
+    positions: dict[int, dict[bytes, int]] = {}
     if directory.flags & REMOVED:
         stack: tuple[int, ...] = ()
     else:
         stack = (0, *directory.lowers) if directory.has_upper else directory.lowers
     for index in stack:
         known = _known(union, directory, index)
-        found = _scan(union, directory, index) if known is None else known.entries
-        _merge(union, directory, index, found, entries, hidden)
-        if known is not None:
+        if known is None:
+            has = _scan(union, directory, index)
+        else:
+            has = known.entries
             records[index] = known.records
-            stride = len(known.records) // max(len(found), 1)
-            for position, (name, _, _) in enumerate(found):
-                entry = entries.get(name)
-                if entry is not None and entry[3] == index:
-                    positions[name] = position * stride
-    dots = (
+            stride = len(known.records) // max(len(has), 1)
+            names = (name for name, _, _ in has)
+            positions[index] = dict(zip(names, count(0, stride)))
+        _merge(union, directory, index, has, found, hidden)
+    entries: list[Entry] = [
         (DOT_COOKIE, b".", DT_DIR, directory.layer, 0),
         (DOT_DOT_COOKIE, b"..", DT_DIR, directory.layer, 0),
-    )
-    return Listing((*dots, *entries.values()), records, positions)
+    ]
+    entries += [
+        (cookie, name, kind, layer, ino)
+        for cookie, (name, (kind, layer, ino)) in zip(
+            cookies_of(list(found)), found.items(), strict=True
+        )
+    ]
+    return Listing(entries, records, positions)
 
 
 def _merge(
     union: Union,
     directory: Directory,
     index: int,
-    found: Iterable[tuple[bytes, int, int]],
-    entries: dict[bytes, Entry],
+    has: Iterable[tuple[bytes, int, int]],
+    found: dict[bytes, _Seen],
     hidden: set[bytes],
 ) -> None:
     """Add what a layer has of ``directory`` below what those above it have."""
-    is_top = not entries and not hidden
+    is_top = not found and not hidden
     # Of these the number may be another: that of the object that was copied up.
     is_impure = index == 0 and bool(directory.flags & IMPURE)
     shown = union.numbers.shown if union.numbers.has_high_bits else None
-    for name, kind, ino in found:
+    for name, kind, ino in has:
         if not is_top:
-            above = entries.get(name)
+            above = found.get(name)
             if above is not None:
-                if kind == above[2] == DT_DIR and above[3] == 0:
-                    entries[name] = (*above[:4], 0)  # merged perhaps: the lower's
+                if kind == above[0] == DT_DIR and above[1] == 0:
+                    found[name] = (DT_DIR, 0, 0)  # merged perhaps: the lower's number
                 continue
             if name in hidden:
                 continue
@@ -89,7 +100,7 @@ def _merge(
             ino = 0
         elif shown is not None:
             ino = shown(index, ino)
-        entries[name] = (cookie_of(name), name, kind, index, ino)
+        found[name] = (kind, index, ino)
 
 
 def _known(union: Union, directory: Directory, index: int) -> KnownEntries | None:

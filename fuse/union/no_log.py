@@ -8,9 +8,11 @@ the session's lock held; none may fail.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from snapfs.fuse.union.listing import Entry
     from snapfs.fuse.union.node import Directory, Node
 
 
@@ -27,6 +29,14 @@ class NoLog:
 
     def referenced_many(self, unique: int, nodeids: list[int]) -> None:
         """Note one reference more of each."""
+
+    def listed(
+        self, unique: int, parent: int, first: int, entries: Sequence[Entry]
+    ) -> None:
+        """Note new nodes, of which the kernel has a reference by a listing each.
+
+        ``parent``: Their directory. ``first``: The number of the first of them.
+        """
 
     def forgotten(self, unique: int, records: bytes | memoryview) -> None:
         """Note references that the kernel has given back.

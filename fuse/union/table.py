@@ -9,14 +9,17 @@ the same table (:mod:`snapfs.fuse.recovery`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from snapfs.fuse.union.listing import Entry
 from snapfs.fuse.union.no_log import NO_LOG, NoLog
 from snapfs.fuse.union.node import ALIASED, DETACHED, ROOT_ID, Directory, Node
 
 _SHRINK_AT: Final = 4
 _SMALL: Final = 4096
+_KINDS: Final = {kind >> 12: kind for kind in range(0, 1 << 16, 1 << 12)}
+"""Modes by ``d_type``: one object for each kind, not one for each node."""
 
 
 class NodeTable:
@@ -84,6 +87,34 @@ class NodeTable:
         if node.parent is not None:
             node.parent.children[node.name] = node
         self.log.node(node)
+
+    def reserve(self, count: int) -> int:
+        """Return the first of ``count`` numbers that no nodes have had."""
+        first = self._next
+        self._next = first + count
+        return first
+
+    def add_listed(
+        self, parent: Directory, entries: Sequence[Entry], first: int, unique: int
+    ) -> None:
+        """Make the nodes of what the indexes of lower layers list in ``parent``.
+
+        They are no directories, and no nodes yet. The kernel refers to each of them
+        once, by the reply to ``unique``.
+
+        Args:
+            parent: The directory.
+            entries: Of its listing.
+            first: The number of the first; the others have those that follow.
+            unique: Of the request for the listing.
+        """
+        by_id, children, kinds = self._by_id, parent.children, _KINDS
+        for nodeid, (_, name, kind, layer, ino) in enumerate(entries, first):
+            node = Node(nodeid, kinds[kind], parent, name, layer, ino)
+            node.lookups = 1
+            by_id[nodeid] = children[name] = node
+        self._peak = max(self._peak, len(by_id))
+        self.log.listed(unique, parent.nodeid, first, entries)
 
     def changed(self, node: Node) -> None:
         """Note that attributes of ``node`` were changed from outside."""

@@ -15,7 +15,7 @@ from typing import Final
 from snapfs.fuse.union import data_places, reading, xattrs
 from snapfs.fuse.union.budget import Budget
 from snapfs.fuse.union.descriptors import Descriptors
-from snapfs.fuse.union.found_nodes import LISTED_KINDS, adopt, root_of, take_in
+from snapfs.fuse.union.found_nodes import adopt, root_of, take_in
 from snapfs.fuse.union.inode_numbers import InodeNumbers
 from snapfs.fuse.union.layers import LayerStack
 from snapfs.fuse.union.listing import Entry
@@ -192,18 +192,6 @@ class Union:
         if node.flags & METACOPY:
             status = reading.with_data_blocks(self, node, status)
         self.found_status = status
-        return node
-
-    def take_in_listed(self, parent: Directory, entry: Entry) -> Node:
-        """Return a new node of what the index of a lower layer lists in ``parent``.
-
-        It is no directory, and no node yet. Counts a reference of the kernel.
-        """
-        _, name, kind, layer, ino = entry
-        nodes = self.nodes
-        node = Node(nodes.new_id(), LISTED_KINDS[kind], parent, name, layer, ino)
-        nodes.add(node)
-        node.lookups = 1
         return node
 
     def adopt(self, parent: Directory, name: bytes, status: os.stat_result) -> Node:

@@ -18,6 +18,7 @@ from snapfs.fuse.recovery.node_log import NodeLog
 from snapfs.fuse.recovery.records import PAIR
 from snapfs.fuse.recovery.restore import restore_nodes, write_all
 from snapfs.fuse.union.layers import LayerStack, open_lower, open_upper
+from snapfs.fuse.union.listing import Entry
 from snapfs.fuse.union.node import DETACHED, PINNED, Directory, Node
 from snapfs.fuse.union.table import NodeTable
 from snapfs.fuse.union.union import Union
@@ -105,6 +106,7 @@ class Changer:
             (
                 *(self._add, self._add, self._refer, self._forget, self._detach),
                 *(self._move, self._alias, self._renumber, self._flag, self._list),
+                self._list_new,
             )
         )()
 
@@ -166,6 +168,16 @@ class Changer:
         for node in listed:
             node.lookups += 1
         self.nodes.log.referenced_many(self._unique, [each.nodeid for each in listed])
+
+    def _list_new(self) -> None:
+        parent = self._directory()
+        names = {self._name() for _ in range(3)} - parent.children.keys()
+        entries = [
+            (number, name, stat.S_IFREG >> 12, 1, self._choices.getrandbits(64))
+            for number, name in enumerate(names)
+        ]
+        first = self.nodes.reserve(len(entries))
+        self.nodes.add_listed(parent, entries, first, self._unique)
 
     def _forget(self) -> None:
         known = [(node.nodeid, self._own_references(node)) for node in self._but_root()]
@@ -288,6 +300,33 @@ def test_references_of_an_answer_that_was_not_given_do_not_count(
 
     assert [references({100}), references({102}), references({104})] == [3, 3, 2]
     assert _restored(tmp_path, memory, {100, 102, 104}).keys() == {1}
+
+
+def test_nodes_of_a_listing_that_was_not_given_are_none(
+    tmp_path: Path, union: Union, memory: SharedMemory
+) -> None:
+    union.nodes.log = NodeLog(memory)
+    root = union.nodes.root
+    regular, link = stat.S_IFREG >> 12, stat.S_IFLNK >> 12
+    listings: dict[int, list[Entry]] = {
+        100: [(1, b"a", regular, 1, 7), (2, b"n" * 255, link, 2, 1 << 63)],
+        102: [(3, b"c", regular, 1, 9)],
+        104: [],
+    }
+    firsts: dict[int, int] = {}
+
+    for unique, entries in listings.items():
+        firsts[unique] = union.nodes.reserve(len(entries))
+        union.nodes.add_listed(root, entries, firsts[unique], unique)
+
+    given = {firsts[100], firsts[100] + 1}
+    restored = _restored(tmp_path, memory, {102}, given)
+    table = _described(union.nodes, given)
+    del table[firsts[102]]
+    assert restored == table
+    with _union(tmp_path) as other:
+        restore_nodes(other, Folded(memory.log_view(), {102}))
+        assert other.nodes.next_id == union.nodes.next_id
 
 
 def test_a_record_that_was_not_finished_is_none(

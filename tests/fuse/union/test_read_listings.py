@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapfs.fuse.union.indexed import KnownEntries
-from snapfs.fuse.union.listing import Entry, Listing, cookie_of
+from snapfs.fuse.union.listing import Entry, Listing, cookie_of, cookies_of
 from snapfs.fuse.union.node import Directory, Node
 from snapfs.overlay_format import make_whiteout
 from support.union_trees import opened_union
@@ -84,6 +84,8 @@ def test_names_whose_hashes_collide_have_cookies_of_their_own() -> None:
         entry = listing.find(name)
         assert entry is not None
         assert entry[1] == name
+    for several in (names, [*names, b""]):
+        assert cookies_of(several) == [cookie_of(name) for name in several]
     clash: list[Entry] = [(100, b"b", 8, 1, 1), (100, b"a", 8, 1, 1)]
 
     assert [entry[0] for entry in Listing(clash).entries] == [100, 101]
