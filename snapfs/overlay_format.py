@@ -38,7 +38,7 @@ _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
 _CAP_SYS_ADMIN: Final = 21
 # (uid_t) -1 is no identity, so the initial namespace maps one less than 2^32.
 _ALL_IDS: Final = 2**32 - 1
-_SIZE: Final = re.compile(r"([0-9]{1,18})(?:([KMGT])i?B?)?")
+_SIZE: Final = r"([0-9]{1,18})(?:([KMGT])i?B?)?"
 _UNITS: Final = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -74,7 +74,7 @@ def in_initial_user_namespace(proc: str = "/proc/self") -> bool:
     A kernel without user namespaces has no ``uid_map``.
     """
     try:
-        with open(f"{proc}/uid_map", encoding="ascii") as file:
+        with open(f"{proc}/uid_map", encoding="utf-8") as file:
             mapping = file.read().split()
     except FileNotFoundError:
         return True
@@ -226,7 +226,7 @@ def parse_size(text: str) -> int:
     Raises:
         InvalidArgumentError: It is no size, or none above 0.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     size = int(match[1]) << _UNITS[match[2]] if match else 0
     if not size:
         raise InvalidArgumentError(

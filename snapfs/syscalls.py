@@ -16,7 +16,6 @@ import ctypes
 import errno
 import mmap
 import os
-import platform
 import struct
 from collections.abc import Iterator
 from typing import Final, TypeAlias
@@ -99,12 +98,13 @@ _NUMBERS: Final = {
     "fsmount": 432,
     "mount_setattr": 442,
 }
+_MACHINE: Final = os.uname().machine
 # The asm-generic table serves aarch64, riscv64 and loongarch64.
 _OLD_NUMBERS: Final = (
     {"getdents64": 217, "ioprio_set": 251, "renameat2": 316}
-    if platform.machine() == "x86_64"
+    if _MACHINE == "x86_64"
     else {"getdents64": 61, "ioprio_set": 30, "renameat2": 276}
-    if platform.machine() in ("aarch64", "riscv64", "loongarch64")
+    if _MACHINE in ("aarch64", "riscv64", "loongarch64")
     else {}
 )
 

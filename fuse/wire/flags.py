@@ -6,7 +6,7 @@ binds the plain integer first (``int(OpenFlag.KEEP_CACHE)``).
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 from typing import Final
 
 
@@ -94,38 +94,12 @@ class SetattrValid(IntFlag):
     KILL_SUIDGID = 1 << 11
 
 
-class GetattrFlag(IntFlag):
-    """``FUSE_GETATTR_*``: in the ``getattr_flags`` of GETATTR and STATX."""
-
-    FH = 1 << 0
-
-
-class AttrFlag(IntFlag):
-    """``FUSE_ATTR_*``: the ``flags`` of ``fuse_attr``."""
-
-    SUBMOUNT = 1 << 0
-    DAX = 1 << 1
-
-
-class ReadFlag(IntFlag):
-    """``FUSE_READ_*``: the ``read_flags`` of READ."""
-
-    LOCKOWNER = 1 << 1
-
-
 class WriteFlag(IntFlag):
     """``FUSE_WRITE_*``: the ``write_flags`` of WRITE."""
 
     CACHE = 1 << 0
     LOCKOWNER = 1 << 1
     KILL_SUIDGID = 1 << 2
-
-
-class ReleaseFlag(IntFlag):
-    """``FUSE_RELEASE_*``: the ``release_flags`` of RELEASE."""
-
-    FLUSH = 1 << 0
-    FLOCK_UNLOCK = 1 << 1
 
 
 class FsyncFlag(IntFlag):
@@ -140,40 +114,10 @@ class SetxattrFlag(IntFlag):
     ACL_KILL_SGID = 1 << 0
 
 
-class LockFlag(IntFlag):
-    """``FUSE_LK_*``: the ``lk_flags`` of GETLK, SETLK and SETLKW."""
-
-    FLOCK = 1 << 0
-
-
-class IoctlFlag(IntFlag):
-    """``FUSE_IOCTL_*``: the ``flags`` of IOCTL."""
-
-    COMPAT = 1 << 0
-    UNRESTRICTED = 1 << 1
-    RETRY = 1 << 2
-    IS_32BIT = 1 << 3
-    DIR = 1 << 4
-    COMPAT_X32 = 1 << 5
-
-
-class PollFlag(IntFlag):
-    """``FUSE_POLL_*``: the ``flags`` of POLL."""
-
-    SCHEDULE_NOTIFY = 1 << 0
-
-
 class InvalEntryFlag(IntFlag):
     """``FUSE_EXPIRE_ONLY``: the ``flags`` of the notification INVAL_ENTRY."""
 
     EXPIRE_ONLY = 1 << 0
-
-
-class ExtensionType(IntEnum):
-    """``FUSE_EXT_*``: below 32 it is the count of security contexts."""
-
-    MAX_NR_SECCTX = 31
-    GROUPS = 32
 
 
 UNIQUE_RESEND: Final = 1 << 63

@@ -25,41 +25,51 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LOW: Final = (1 << 32) - 1
 _DEFAULT_MAX_PAGES: Final = 32  # FUSE_DEFAULT_MAX_PAGES_PER_REQ, without MAX_PAGES
 
+
+def _all_of(*flags: InitFlag) -> InitFlag:
+    """Return them joined. Each ``|`` would make a member of the class, slowly."""
+    return InitFlag(sum(map(int, flags)))
+
+
 # The protocol that brought a flag, from "version" in linux/fuse.h on; those of 7.31
 # and before are not listed.
 _INTRODUCED: Final = {
     32: InitFlag.SUBMOUNTS,
-    33: InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.SETXATTR_EXT,
-    36: InitFlag.INIT_EXT | InitFlag.SECURITY_CTX | InitFlag.HAS_INODE_DAX,
-    38: InitFlag.CREATE_SUPP_GROUP | InitFlag.HAS_EXPIRE_ONLY,
+    33: _all_of(InitFlag.HANDLE_KILLPRIV_V2, InitFlag.SETXATTR_EXT),
+    36: _all_of(InitFlag.INIT_EXT, InitFlag.SECURITY_CTX, InitFlag.HAS_INODE_DAX),
+    38: _all_of(InitFlag.CREATE_SUPP_GROUP, InitFlag.HAS_EXPIRE_ONLY),
     39: InitFlag.DIRECT_IO_ALLOW_MMAP,
-    40: InitFlag.PASSTHROUGH | InitFlag.NO_EXPORT_SUPPORT | InitFlag.HAS_RESEND,
+    40: _all_of(InitFlag.PASSTHROUGH, InitFlag.NO_EXPORT_SUPPORT, InitFlag.HAS_RESEND),
     41: InitFlag.ALLOW_IDMAP,
     42: InitFlag.OVER_IO_URING,
     43: InitFlag.REQUEST_TIMEOUT,
 }
 
-_COMMON: Final = (
-    InitFlag.ASYNC_READ
-    | InitFlag.BIG_WRITES
-    | InitFlag.DONT_MASK
-    | InitFlag.DO_READDIRPLUS
-    | InitFlag.READDIRPLUS_AUTO
-    | InitFlag.ASYNC_DIO
-    | InitFlag.PARALLEL_DIROPS
-    | InitFlag.ABORT_ERROR
-    | InitFlag.MAX_PAGES
-    | InitFlag.CACHE_SYMLINKS
-    | InitFlag.NO_OPENDIR_SUPPORT
-    | InitFlag.HANDLE_KILLPRIV_V2
-    | InitFlag.SETXATTR_EXT
-    | InitFlag.NO_EXPORT_SUPPORT
-    | InitFlag.HAS_RESEND
-    | InitFlag.HAS_EXPIRE_ONLY
+_COMMON: Final = _all_of(
+    InitFlag.ASYNC_READ,
+    InitFlag.BIG_WRITES,
+    InitFlag.DONT_MASK,
+    InitFlag.DO_READDIRPLUS,
+    InitFlag.READDIRPLUS_AUTO,
+    InitFlag.ASYNC_DIO,
+    InitFlag.PARALLEL_DIROPS,
+    InitFlag.ABORT_ERROR,
+    InitFlag.MAX_PAGES,
+    InitFlag.CACHE_SYMLINKS,
+    InitFlag.NO_OPENDIR_SUPPORT,
+    InitFlag.HANDLE_KILLPRIV_V2,
+    InitFlag.SETXATTR_EXT,
+    InitFlag.NO_EXPORT_SUPPORT,
+    InitFlag.HAS_RESEND,
+    InitFlag.HAS_EXPIRE_ONLY,
 )
-FAST_FLAGS: Final = _COMMON | InitFlag.NO_OPEN_SUPPORT | InitFlag.EXPLICIT_INVAL_DATA
+FAST_FLAGS: Final = _all_of(
+    _COMMON, InitFlag.NO_OPEN_SUPPORT, InitFlag.EXPLICIT_INVAL_DATA
+)
 """For opens that cost no message: never with ATOMIC_O_TRUNC (it would be lost)."""
-PASSTHROUGH_FLAGS: Final = _COMMON | InitFlag.ATOMIC_O_TRUNC | InitFlag.PASSTHROUGH
+PASSTHROUGH_FLAGS: Final = _all_of(
+    _COMMON, InitFlag.ATOMIC_O_TRUNC, InitFlag.PASSTHROUGH
+)
 """For data that the kernel reads and writes itself; wants a ``max_stack_depth``."""
 
 

@@ -16,7 +16,7 @@ IN_HEADER: Final = Struct("<IIQQIIIHxx")
 OUT_HEADER: Final = Struct("<IiQ")
 """len, error (0 or ``-errno``; a notification's code), unique (0: notification)."""
 EXTENSION_HEADER: Final = Struct("<II")
-"""size (with this header, padded to 8), type (:class:`ExtensionType`)."""
+"""size (with this header, padded to 8), type (``FUSE_EXT_GROUPS`` is 32)."""
 EXTENSION_GROUPS: Final = Struct("<I")
 """nr_groups; then that many ``u32``."""
 SECURITY_CONTEXTS: Final = Struct("<II")
