@@ -85,5 +85,6 @@ def _holder(content: bytes) -> LockHolder:
                 words = file.read(_COMM_LIMIT).replace(b"\0", b" ")
         except OSError:
             words = b""  # gone, or of another user: the number must do
-        command = words.decode(errors="replace").strip()
+        # A word may be a whole script; a message is one line.
+        command = " ".join(words.decode(errors="replace").split())
     return LockHolder(pid, command)

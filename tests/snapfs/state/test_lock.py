@@ -49,6 +49,7 @@ def test_a_second_process_learns_who_holds_the_lock(tmp_path: Path) -> None:
         assert isinstance(found, LockHolder)
         assert found.pid == process.pid
         assert "RootLock" in found.command
+        assert "\n" not in str(found)  # though its program is several lines
         assert f"process {process.pid}" in str(found)
 
 
