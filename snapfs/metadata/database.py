@@ -15,6 +15,7 @@ from snapfs.errors import (
     SnapfsError,
     UnavailableError,
 )
+from snapfs.metadata.holder import database_holder
 
 ADVICE: Final = "restore it from a backup, or run `snapfs check --repair`"
 """What a message about a damaged database says to do."""
@@ -30,6 +31,7 @@ _FORBIDDEN: Final = frozenset(
 )
 # Python's own message, without a code, for text that is not UTF-8.
 _UNDECODABLE: Final = "Could not decode to UTF-8"
+_BUSY_S: Final = 5.0  # a backup by other means ends sooner, a shell never does
 _PRIMARY_CODE: Final = 0xFF  # an extended result code has the primary in its low byte
 
 
@@ -43,11 +45,16 @@ def connect(path: str, *, create: bool) -> sqlite3.Connection:
     The connection has the file for itself, so that the index of the log lies in its
     own memory and not in a mapped file (https://www.sqlite.org/wal.html#noshm): on a
     filesystem that shuts itself down, a change to a mapped page ends the process by
-    SIGBUS, while a write that fails is an error that can be told.
+    SIGBUS, while a write that fails is an error that can be told. So whoever else has
+    read it and not closed it yet is waited for, but not for long.
+
+    Nobody in this process may open and close the file from here on: that would drop
+    SQLite's locks (fcntl_locking(2)).
 
     Raises:
         DataLossError: The file is missing or no database.
         PermissionDeniedError: It cannot be written.
+        UnavailableError: Another process has it open.
     """
     if not create:
         _refuse_other_files(path)
@@ -59,13 +66,19 @@ def connect(path: str, *, create: bool) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
+            timeout=_BUSY_S,
         )
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA journal_mode = WAL")  # takes the lock
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-        except sqlite3.Error:
+            _remove_mapped_index(path)
+        except sqlite3.Error as error:
+            connection.close()
+            _refuse_busy(error, path)
+            raise
+        except BaseException:
             connection.close()
             raise
     return connection
@@ -115,8 +128,34 @@ def _refuse_other_files(path: str) -> None:
         raise DataLossError(f"{path} is {what}; {ADVICE}")
 
 
+def _remove_mapped_index(path: str) -> None:
+    """Remove the mapped index of a version that shared it and was killed.
+
+    Nobody can have it mapped: whoever does holds a lock on the database.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}-shm")
+
+
+def _refuse_busy(error: sqlite3.Error, path: str) -> None:
+    """Say who has the database open, if that is what the error means.
+
+    Raises:
+        UnavailableError: It is.
+    """
+    if _code_of(error) == sqlite3.SQLITE_BUSY:
+        raise UnavailableError(
+            f"{path} is open in {database_holder(path)}; snapfs needs it for itself:"
+            " end that, and copy a store by `snapfs backup`"
+        ) from error
+
+
+def _code_of(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+
+
 def _translated(error: sqlite3.Error, path: str) -> SnapfsError:
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    code = _code_of(error)
     if code in _DAMAGED or _UNDECODABLE in str(error):
         return DataLossError(f"{path} is damaged ({error}); {ADVICE}")
     if code == sqlite3.SQLITE_FULL:

@@ -24,6 +24,20 @@ class LockHolder:
     pid: int
     command: str
 
+    @classmethod
+    def of_process(cls, pid: int) -> LockHolder:
+        """Return the process ``pid`` as a holder; 0 for one that is not known."""
+        command = ""
+        if pid:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read(_COMM_LIMIT).replace(b"\0", b" ")
+            except OSError:
+                words = b""  # gone, or of another user: the number must do
+            # A word may be a whole script; a message is one line.
+            command = " ".join(words.decode(errors="replace").split())
+        return cls(pid, command)
+
     def __str__(self) -> str:
         """Return a phrase for messages."""
         if not self.pid:
@@ -77,14 +91,4 @@ class RootLock:
 def _holder(content: bytes) -> LockHolder:
     """Read the process id that a lock file holds, and look the process up."""
     text = content.strip()
-    pid = int(text) if text.isdigit() else 0
-    command = ""
-    if pid:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read(_COMM_LIMIT).replace(b"\0", b" ")
-        except OSError:
-            words = b""  # gone, or of another user: the number must do
-        # A word may be a whole script; a message is one line.
-        command = " ".join(words.decode(errors="replace").split())
-    return LockHolder(pid, command)
+    return LockHolder.of_process(int(text) if text.isdigit() else 0)

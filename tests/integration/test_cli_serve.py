@@ -208,6 +208,22 @@ def test_a_lost_database_is_made_anew_from_the_snapshots(command: Command) -> No
     assert json.loads(command.ok("ls", "--json"))["name"] == "base"
 
 
+def test_a_database_in_use_is_not_repaired_though_the_lock_file_is_gone(
+    command: Command,
+) -> None:
+    command.ok("prepare", "work")
+    with serving(command) as service:
+        (command.root / "lock").unlink()  # by somebody who took it for a leftover
+        before = (command.root / "metadata.db").stat().st_ino
+        done = command("check", "--repair")
+
+    assert json.loads(command.ok("ls", "--json"))["name"] == "work"
+    assert done.returncode == 6
+    assert f"open in process {service.pid} " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (command.root / "metadata.db").stat().st_ino == before
+
+
 def test_a_store_in_use_is_not_repaired(command: Command) -> None:
     command.ok("prepare", "work")
     with serving(command) as service:
