@@ -17,7 +17,7 @@ from snapfs.kernel_overlay import OverlayDriver
 from snapfs.model import Kind, Stack
 from snapfs.overlay_format import XattrPrefix
 from support.command import Command
-from support.containerd import Containerd, Generation
+from support.containerd import PACKAGED_IN_FULL, Containerd, Generation
 from support.exported_images import RICH_LAYERS, shown
 from support.images import HELLO, IMAGE
 from support.observer import Observer
@@ -28,9 +28,10 @@ from support.unpack_images import layout_of
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
-@pytest.fixture
-def stocked(command: Command, archive: Path) -> Command:
-    """Return a store with the demo's image, and with changes on top of it."""
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Command:
+    """Return a store with the demo's image, for tests that only read."""
+    command = Command(tmp_path_factory.mktemp("stocked") / "root")
     command.ok("unpack", archive, "--name", "demo")
     return command
 
@@ -41,11 +42,12 @@ def observer() -> Iterator[Observer]:
         yield running
 
 
-@pytest.fixture
-def rich(tmp_path: Path) -> Command:
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Return a store with an image that has everything a layer can hold."""
-    command = Command(tmp_path / "rich")
-    image = layout_of(tmp_path / "rich-image", *RICH_LAYERS)
+    place = tmp_path_factory.mktemp("rich")
+    command = Command(place / "root")
+    image = layout_of(place / "image", *RICH_LAYERS)
     command.ok("unpack", f"oci:{image}", "--name", "demo")
     return command
 
@@ -162,6 +164,7 @@ def seen(running: Containerd, name: str, observer: Observer) -> Tree:
 
 
 @pytest.mark.containerd
+@PACKAGED_IN_FULL
 @pytest.mark.parametrize("options", [["--ns"], ["--compression", "zstd", "--ns"]])
 def test_containerd_unpacks_everything(
     rich: Command,

@@ -17,27 +17,39 @@ from support.sandbox import REPOSITORY
 PATHS = ("/etc/motd", "/etc/issue")
 
 
-@pytest.fixture
-def sources(tmp_path: Path, command: Command) -> dict[str, str]:
-    command.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    return sources_of(tmp_path, command)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.fixture(scope="module")
+def stocked(place: Path) -> Command:
+    """The command on a store that tests only look at."""
+    made = Command(place / "root")
+    made.environment["XDG_CACHE_HOME"] = str(place / "cache")
+    return made
+
+
+@pytest.fixture(scope="module")
+def sources(place: Path, stocked: Command) -> dict[str, str]:
+    return sources_of(place, stocked)
 
 
 @pytest.mark.root
 def test_every_kind_of_source_shows_the_same_tree_and_contents(
-    command: Command, sources: dict[str, str]
+    stocked: Command, sources: dict[str, str]
 ) -> None:
     listings = {}
     for kind, source in sources.items():
         found = map(
-            json.loads, command.ok("image", "find", "--json", source).splitlines()
+            json.loads, stocked.ok("image", "find", "--json", source).splitlines()
         )
         # Without an entry a directory has a time of its own on disk.
         listings[kind] = [
             (name["path"], name["type"], name["mode"], name["size_bytes"])
             for name in found
         ]
-        assert command.ok("image", "cat", source, *PATHS) == "base\nchanged\n", kind
+        assert stocked.ok("image", "cat", source, *PATHS) == "base\nchanged\n", kind
 
     for kind, listing in listings.items():
         assert listing == listings["oci"], kind
@@ -45,15 +57,15 @@ def test_every_kind_of_source_shows_the_same_tree_and_contents(
 
 @pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
 def test_an_archive_may_come_through_a_pipe(
-    command: Command, sources: dict[str, str], kind: str
+    stocked: Command, sources: dict[str, str], kind: str
 ) -> None:
     path = sources[kind].removeprefix(f"{kind}:").partition(":")[0]
-    words = [*command.words, "image", "ls", f"{kind}:-", "/etc"]
+    words = [*stocked.words, "image", "ls", f"{kind}:-", "/etc"]
 
     def through_a_pipe(content: bytes) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             words,
-            env=command.environment,
+            env=stocked.environment,
             input=content,
             capture_output=True,
             check=False,
@@ -64,21 +76,21 @@ def test_an_archive_may_come_through_a_pipe(
     nothing = through_a_pipe(b"")
 
     assert whole.returncode == 0, whole.stderr
-    assert whole.stdout.decode() == command.ok("image", "ls", sources[kind], "/etc")
+    assert whole.stdout.decode() == stocked.ok("image", "ls", sources[kind], "/etc")
     assert (cut_off.returncode, nothing.returncode) == (7, 7)
     assert cut_off.stderr.count(b"\n") == nothing.stderr.count(b"\n") == 1
 
 
 @pytest.mark.root
 def test_history_and_resolution_are_told_on_the_command_line(
-    command: Command, sources: dict[str, str], tmp_path: Path
+    stocked: Command, sources: dict[str, str], tmp_path: Path
 ) -> None:
     (told,) = map(
         json.loads,
-        command.ok("image", "blame", "--json", sources["oci"], PATHS[1]).splitlines(),
+        stocked.ok("image", "blame", "--json", sources["oci"], PATHS[1]).splitlines(),
     )
-    why = json.loads(command.ok("image", "why", "--json", sources["oci"], PATHS[0]))
-    command.ok("image", "get", sources["oci"], PATHS[0], tmp_path / "copy")
+    why = json.loads(stocked.ok("image", "why", "--json", sources["oci"], PATHS[0]))
+    stocked.ok("image", "get", sources["oci"], PATHS[0], tmp_path / "copy")
 
     assert (told["layer"], told["did"], told["command"]) == (2, "added", "RUN change")
     assert (why["layer"], why["problem"]) == (1, "")
@@ -97,9 +109,9 @@ def test_history_and_resolution_are_told_on_the_command_line(
 )
 @pytest.mark.root
 def test_mistakes_are_one_line_with_the_way_out(
-    command: Command, sources: dict[str, str], words: list[str], code: int, says: str
+    stocked: Command, sources: dict[str, str], words: list[str], code: int, says: str
 ) -> None:
-    done = command("image", words[0], sources["oci"], *words[1:])
+    done = stocked("image", words[0], sources["oci"], *words[1:])
 
     assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert says in done.stderr
@@ -117,17 +129,17 @@ def test_mistakes_are_one_line_with_the_way_out(
 )
 @pytest.mark.root
 def test_a_file_that_is_not_there_brings_the_nearest_names(
-    command: Command,
+    stocked: Command,
     sources: dict[str, str],
-    tmp_path: Path,
+    place: Path,
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     says: str,
 ) -> None:
     assert sources
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(place)
 
-    done = command("image", "ls", source)
+    done = stocked("image", "ls", source)
 
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert says in done.stderr
@@ -135,17 +147,19 @@ def test_a_file_that_is_not_there_brings_the_nearest_names(
 
 @pytest.mark.root
 def test_why_names_what_is_near_to_what_is_not_there(
-    command: Command, sources: dict[str, str]
+    stocked: Command, sources: dict[str, str]
 ) -> None:
-    told = command.ok("image", "why", sources["oci"], "/etc/mtod")
+    told = stocked.ok("image", "why", sources["oci"], "/etc/mtod")
 
     assert told == "/etc/mtod: nothing is there; did you mean '/etc/motd'?\n"
 
 
 @pytest.mark.root
 def test_a_damaged_blob_is_found_although_its_index_is_kept(
-    command: Command, sources: dict[str, str], tmp_path: Path
+    command: Command, tmp_path: Path
 ) -> None:
+    command.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    sources = sources_of(tmp_path, command)
     before = command("image", "verify", sources["oci"])
     (layer, *_) = map(
         json.loads, command.ok("image", "layers", "--json", sources["oci"]).splitlines()
@@ -179,7 +193,7 @@ def test_what_is_no_tar_is_named_in_the_error(
 
 @pytest.mark.root
 def test_every_command_of_the_page_runs(
-    command: Command, sources: dict[str, str], tmp_path: Path
+    stocked: Command, sources: dict[str, str], tmp_path: Path
 ) -> None:
     page = (REPOSITORY / "docs/debugging.md").read_text()
     rows = r"^\|[^|]*\| `snapfs (image \w+ .*SOURCE.*?)` \|$"
@@ -190,7 +204,7 @@ def test_every_command_of_the_page_runs(
         words = words.replace("OTHER", sources["docker-archive"])
         for file in ("motd", "report.html"):
             words = words.replace(f"./{file}", str(tmp_path / file))
-        command.ok(*shlex.split(words))
+        stocked.ok(*shlex.split(words))
 
     assert len(commands) == 17
 
@@ -216,7 +230,7 @@ DOCUMENTS = ("why", "waste", "ci", "report")
     ],
 )
 def test_the_page_lists_the_keys_of_each_json(
-    command: Command,
+    stocked: Command,
     sources: dict[str, str],
     tmp_path: Path,
     verb: str,
@@ -229,7 +243,7 @@ def test_the_page_lists_the_keys_of_each_json(
     places = {"OTHER": f"dir:{tmp_path / 'other'}", "PAGE": str(tmp_path / "page")}
     given = [places.get(word, word) for word in words]
 
-    printed = command("image", verb, "--json", sources["oci"], *given).stdout
+    printed = stocked("image", verb, "--json", sources["oci"], *given).stdout
     document = json.loads(printed if verb in DOCUMENTS else printed.splitlines()[0])
 
     assert list(document) == listed
