@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -30,21 +31,25 @@ def in_order(work: Callable[[], _Result], stop: Callable[[], None]) -> _Result:
     """
     future: Future[_Result] = Future()
 
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - for the other thread to see
-            future.set_exception(error)
-
     asked = threading.Event()
 
     def ask() -> None:
         asked.set()
         stop()
 
-    thread = threading.Thread(target=run, name="work", daemon=True)
-    with _calling(ask):
+    with _calling(ask), _waker() as (wake, wait):
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - for the other thread to see
+                future.set_exception(error)
+            wake()
+
+        thread = threading.Thread(target=run, name="work", daemon=True)
         thread.start()
+        while not future.done():
+            wait()
         thread.join()
     error = future.exception()
     if error is not None and asked.is_set():
@@ -69,3 +74,35 @@ def _calling(action: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _waker() -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """Yield what wakes this thread, and what waits for that or for a signal.
+
+    The kernel gives a signal to any thread. Python runs its handler in the main
+    thread, but does not wake that thread from a lock that it waits for, or is about
+    to; a byte in a pipe does (``signal.set_wakeup_fd``).
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # set_wakeup_fd demands it
+
+    def wake() -> None:
+        with contextlib.suppress(BlockingIOError):  # full of what wakes, too
+            os.write(writing, b"\0")
+
+    def wait() -> None:
+        os.read(reading, 4096)
+
+    try:
+        if threading.current_thread() is not threading.main_thread():
+            yield wake, wait
+            return
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            yield wake, wait
+        finally:
+            signal.set_wakeup_fd(before)
+    finally:
+        os.close(reading)
+        os.close(writing)
