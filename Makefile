@@ -25,8 +25,6 @@ check: setup ## lint, types, imports: clean on every commit
 
 test: ## every suite with bounded seeds; what continuous integration runs
 	@scripts/setup tests
-	@scripts/conformance kernel
-	@scripts/conformance fuse
 	@$(BIN)/python scripts/run-tests -m "not full"
 
 test-full: ## the long versions of the suites too
