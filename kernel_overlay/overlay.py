@@ -6,7 +6,6 @@ What stands in ``Mount.options`` is not escaped: ``lowerdir=`` is split at each 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 from snapfs.errors import InvalidArgumentError
@@ -14,9 +13,10 @@ from snapfs.kernel_overlay import id_map
 from snapfs.kernel_overlay.options import check_count
 from snapfs.kernel_overlay.words import Words, sort_out
 from snapfs.model import Mount
+from snapfs.values import dataclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """One overlay to mount, its words sorted out.
 

@@ -8,12 +8,12 @@ words means the same whoever mounts it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
 from snapfs import syscalls
+from snapfs.values import dataclass
 
 _MS_MANDLOCK: Final = 0x40
 
@@ -63,7 +63,7 @@ _PARAMETERS: Final = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Words:
     """The words of one mount, sorted out.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from snapfs.model import Mount, SnapshotDetails
 from snapfs.stopping import Stop
+from snapfs.values import dataclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Content:
     """A blob as a descriptor names it (OCI image-spec, descriptor.md).
 
@@ -25,7 +25,7 @@ class Content:
     size_bytes: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LayerOrder:
     """What kind of layer is wanted, and how it is to be stored.
 

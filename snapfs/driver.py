@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final, Protocol
 
 from snapfs.errors import InvalidArgumentError
 from snapfs.model import Kind, Mount, Stack
+from snapfs.values import dataclass
 
 EXTRACTION_LABEL: Final = "containerd.io/snapshot.ref"
 """Set by containerd's unpacker alone: this snapshot is being filled with a layer."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One thing that a host has or lacks, which a driver can make use of.
 

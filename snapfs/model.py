@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
+
+from snapfs.values import dataclass, field
 
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -39,7 +40,7 @@ class Durability(enum.StrEnum):
     IMAGE = "image"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Info:
     """What a snapshotter tells about one snapshot.
 
@@ -57,10 +58,10 @@ class Info:
     kind: Kind = Kind.ACTIVE
     created_ns: int = 0
     updated_ns: int = 0
-    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Disk space of one snapshot without its parents: allocated bytes, inodes."""
 
@@ -68,7 +69,7 @@ class Usage:
     inodes: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Mount:
     """One mount(2) call, written down as containerd's ``types.Mount``.
 
@@ -99,7 +100,7 @@ class Mount:
         return bool(modes) and modes[-1] == "ro"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Stack:
     """The directories of one snapshot, as a driver mounts them.
 
@@ -116,10 +117,10 @@ class Stack:
     lowerdirs: tuple[str, ...] = ()
     upperdir: str = ""
     workdir: str = ""
-    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class NewLayer:
     """A committed snapshot to be, whose content lies in a staged directory.
 
@@ -139,14 +140,14 @@ class NewLayer:
     name: str
     snapshot_id: int
     parent: str = ""
-    labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     shares: str = ""
     root_opaque: bool = False
     usage: Usage | None = None
     index_generation: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class IdMaps:
     """Which of the host's identities stand for a container's in a snapshot's files.
 
@@ -161,7 +162,7 @@ class IdMaps:
     gids: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SnapshotDetails:
     """What the store knows of a snapshot beyond the contract's :class:`Info`.
 
@@ -190,7 +191,7 @@ class SnapshotDetails:
     id_maps: IdMaps | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """One thing that ``cleanup`` reclaims.
 
@@ -212,7 +213,7 @@ class Severity(enum.StrEnum):
     ERROR = "error"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One contradiction that ``check`` found.
 
@@ -229,7 +230,7 @@ class Finding:
     detail: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """Who serves a store, and how.
 

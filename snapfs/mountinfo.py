@@ -7,11 +7,12 @@ path, so the file is read whole and as bytes.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable
 from typing import Final
+
+from snapfs.values import dataclass
 
 MOUNTINFO: Final = "/proc/self/mountinfo"
 
@@ -20,7 +21,7 @@ MOUNTINFO: Final = "/proc/self/mountinfo"
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class MountEntry:
     """One line of the mount table.
 

@@ -6,7 +6,6 @@ directories, whoever asks. Only the one for new snapshots has to work here.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 
 from snapfs.assembly.settings import DRIVERS, StoreSettings
@@ -19,9 +18,10 @@ from snapfs.errors import (
 )
 from snapfs.model import Stack
 from snapfs.overlay_format import XattrPrefix, has_sys_admin
+from snapfs.values import dataclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class DriverChoice:
     """A driver and why it was chosen.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from types import TracebackType
@@ -18,6 +17,7 @@ from snapfs.errors import (
 )
 from snapfs.snapshotter import Store
 from snapfs.state import RootLock, StatePaths
+from snapfs.values import replace
 
 # A burst of container starts takes this many without waiting for a disk; an empty
 # directory pair is all that each costs.
@@ -74,7 +74,7 @@ def open_store(
     """
     settings = settings or StoreSettings()
     if driver is not None:
-        settings = dataclasses.replace(settings, driver=driver)
+        settings = replace(settings, driver=driver)
     paths = StatePaths(os.path.abspath(root))
     if create:
         refuse_unfit(paths, settings)

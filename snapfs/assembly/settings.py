@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 from snapfs.model import Durability
+from snapfs.values import dataclass
 
 DRIVERS: Final = ("auto", "kernel", "fuse")
 LIMIT_BACKENDS: Final = ("quota", "loop")
@@ -14,7 +14,7 @@ CONTAINERD_ADDRESS: Final = "/run/containerd/containerd.sock"
 CONTAINERD_ROOT: Final = "/var/lib/containerd"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class StoreSettings:
     """How a store works in the process that owns it.
 
@@ -38,7 +38,7 @@ class StoreSettings:
     min_free_percent: int = 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServeSettings:
     """How a service works.
 

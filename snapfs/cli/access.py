@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -11,11 +10,12 @@ import click
 
 from snapfs.cli.gathering import gathered
 from snapfs.errors import InvalidArgumentError
+from snapfs.values import dataclass
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Access:
     """What may happen to the mounted tree.
 
@@ -39,7 +39,7 @@ class Access:
     is_local: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which image of several, and which of its layers; 1 is the lowest.
 

@@ -9,7 +9,6 @@ left behind.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import fcntl
 import itertools
@@ -20,6 +19,7 @@ from typing import Final
 
 from snapfs.cli.access import Access
 from snapfs.errors import InvalidArgumentError, SnapfsError
+from snapfs.values import dataclass
 
 _PREFIX: Final = "snapfs-changes-"
 _MARK: Final = "removed-by-snapfs-umount"
@@ -27,7 +27,7 @@ _MARK: Final = "removed-by-snapfs-umount"
 _USUAL_PLACE: Final = "/var/tmp"  # noqa: S108 - mkdtemp(3) makes a private directory
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Changes:
     """A directory for changes, with ``fs`` and ``work`` in it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import click
@@ -19,6 +18,7 @@ from snapfs.cli.mount_plan import plan_shape, tell_mounted
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.what import resolve
 from snapfs.errors import InvalidArgumentError, NotFoundError
+from snapfs.values import replace
 
 
 @click.command(
@@ -63,7 +63,7 @@ def mount(
     keeps them, and without it 'snapfs umount' removes them. Says which driver serves
     the mount and why: an ordinary user's mounts are FUSE, through fusermount3.
     """
-    access = dataclasses.replace(access, is_local=True, has_provenance=provenance)
+    access = replace(access, is_local=True, has_provenance=provenance)
     _check_target(target)
     plan = resolve(session, what, access, selection)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,13 @@ from snapfs.cli.output import Output
 from snapfs.cli.shapes import mount_shape
 from snapfs.cli.wording import counted
 from snapfs.model import Mount
+from snapfs.values import dataclass, field
 
 if TYPE_CHECKING:
     from snapfs.image.resolve import Image
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ImagePart:
     """The image that a mount shows, or part of it.
 
@@ -45,7 +45,7 @@ class ImagePart:
         return f"{shown}; {made}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class MountPlan:
     """What will be mounted, and who does it.
 
@@ -68,7 +68,7 @@ class MountPlan:
     changes: Changes | None = None
     active: str = ""
     part: ImagePart | None = None
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_writable(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TypeAlias
 
 from snapfs.cli.wording import timestamp
@@ -42,8 +41,13 @@ def details_shape(details: SnapshotDetails) -> dict[str, object]:
         "directory": details.directory,
         "lowerdirs": list(details.lowerdirs),
         "usage": None if details.usage is None else usage_shape(details.usage),
-        "id_maps": None if details.id_maps is None else asdict(details.id_maps),
+        "id_maps": _id_maps(details),
     }
+
+
+def _id_maps(details: SnapshotDetails) -> dict[str, str] | None:
+    maps = details.id_maps
+    return None if maps is None else {"uids": maps.uids, "gids": maps.gids}
 
 
 def usage_shape(usage: Usage) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from snapfs.cli.session import Session
 from snapfs.errors import InvalidArgumentError
 from snapfs.model import Kind, Mount, SnapshotDetails, Stack
 from snapfs.overlay_format import XattrPrefix, fitting_prefix, has_sys_admin
+from snapfs.values import replace
 
 if TYPE_CHECKING:
     from snapfs.assembly.drivers import DriverChoice
@@ -57,11 +57,11 @@ def _choose(
                 "--provenance is told by FUSE mounts only; use --driver fuse"
             )
         choice = choose_for_stack(stack, prefix, "fuse")
-        return dataclasses.replace(choice, reason="--provenance is told by FUSE only")
+        return replace(choice, reason="--provenance is told by FUSE only")
     if session.driver == "auto" and not access.is_local and not has_sys_admin():
         choice = choose_for_stack(stack, prefix, "kernel")
         reason = "chosen by 'auto': in a user namespace of one's own anybody may mount"
-        return dataclasses.replace(choice, reason=reason)
+        return replace(choice, reason=reason)
     return choose_for_stack(stack, prefix, session.driver)
 
 

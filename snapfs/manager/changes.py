@@ -8,7 +8,6 @@ is held for its transaction alone.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import threading
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from snapfs import values
 from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
 from snapfs.manager import views
@@ -149,9 +149,9 @@ class SnapshotChanges:
         """Change labels, as the contract says."""
         with self._changing(info.name) as old:
             labels = updated_labels(old.info, info, fieldpaths)
-            new = dataclasses.replace(
+            new = values.replace(
                 old,
-                info=dataclasses.replace(
+                info=values.replace(
                     old.info,
                     labels=MappingProxyType(labels),
                     updated_ns=max(time.time_ns(), old.info.updated_ns),
@@ -171,9 +171,7 @@ class SnapshotChanges:
             NotFoundError: There is no snapshot ``key``.
         """
         with self._changing(key) as old:
-            new = dataclasses.replace(
-                old, root_opaque=True, generation=old.generation + 1
-            )
+            new = values.replace(old, root_opaque=True, generation=old.generation + 1)
             with self._recorded(old, new):
                 self._metadata.replace(old, new)
 

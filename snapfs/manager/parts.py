@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from snapfs.driver import Driver
@@ -15,9 +14,10 @@ from snapfs.manager.space import SpaceGuard
 from snapfs.metadata import MetadataStore, Row
 from snapfs.model import Durability, Mount, Owner, Stack
 from snapfs.state import SnapshotDirectories, StatePaths, StoreIdentity
+from snapfs.values import dataclass
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ManagerParts:
     """The parts of one store; ``assembly`` wires them.
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 
-
-@dataclasses.dataclass(slots=True)
 class CleanMark:
     """What decides whether a store is marked as clean when it is closed.
 
@@ -16,10 +13,13 @@ class CleanMark:
         has_failed: Whether a verb failed halfway and may not have undone it all.
     """
 
-    was_clean: bool
-    is_taken_off: bool = False
-    is_compared: bool = False
-    has_failed: bool = False
+    __slots__ = ("has_failed", "is_compared", "is_taken_off", "was_clean")
+
+    def __init__(self, *, was_clean: bool) -> None:
+        self.was_clean = was_clean
+        self.is_taken_off = False
+        self.is_compared = False
+        self.has_failed = False
 
     @property
     def is_due(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from snapfs.model import Durability, IdMaps, Info, Kind, Owner, Usage
+from snapfs.values import dataclass, replace
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """The metadata of one snapshot.
 
@@ -66,7 +66,7 @@ def committed_row(
     id_maps: IdMaps | None = None,
 ) -> Row:
     """Return the row that ``old`` becomes when it is committed as ``name``."""
-    return dataclasses.replace(
+    return replace(
         old,
         info=Info(
             name=name,

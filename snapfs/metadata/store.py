@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import sqlite3
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from snapfs import values
 from snapfs.errors import NotFoundError, SnapfsError
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.clean_mark import CleanMark
@@ -52,7 +52,7 @@ class MetadataStore:
             was_clean = schema.read_value(connection, "clean") == "1"
             stored = connection.execute(SELECT).fetchall()
         self._reserved_to = self._next_id
-        self.mark = CleanMark(was_clean)
+        self.mark = CleanMark(was_clean=was_clean)
         self._index = SnapshotIndex(decode_rows(stored, path))
 
     @classmethod
@@ -272,7 +272,7 @@ class MetadataStore:
         No change of the snapshot: the sidecar does not hold it. The caller keeps
         others from changing ``row`` meanwhile.
         """
-        self.replace(row, dataclasses.replace(row, usage=usage))
+        self.replace(row, values.replace(row, usage=usage))
 
     def remove(self, key: str) -> Row:
         """Delete the row of ``key``, durably; return it.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 from typing import Final
+
+from snapfs.values import dataclass
 
 _COMM_LIMIT: Final = 200  # of a command line in a message
 _PID_WIDTH: Final = 10  # one width, so that no digit of a longer number stays
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LockHolder:
     """The process that owns a root, as far as it can be told.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from typing import Final
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class StatePaths:
     """The names in the state directory ``root`` (absolute).
 
@@ -14,17 +13,16 @@ class StatePaths:
     long ``lowerdir`` option to their common prefix.
 
     Attributes:
+        root: The state directory.
         snapshots: The parent of the numbered snapshot directories.
     """
 
-    root: str
-    # Made once: each call for mounts asks for a path below it for every layer.
-    snapshots: str = dataclasses.field(init=False, repr=False, compare=False)
+    __slots__ = ("root", "snapshots")
 
-    def __post_init__(self) -> None:
-        """Derive what is asked for most."""
-        snapshots = os.path.join(self.root, "snapshots")
-        object.__setattr__(self, "snapshots", snapshots)
+    def __init__(self, root: str) -> None:
+        self.root: Final = root
+        # Made once: each call for mounts asks for a path below it for every layer.
+        self.snapshots: Final = os.path.join(root, "snapshots")
 
     @property
     def identity(self) -> str:

@@ -8,7 +8,6 @@ for those who want to know.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import stat
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from snapfs.model import Usage
+from snapfs.values import dataclass
 from snapfs.worker.levels import DIRECTORY_FLAGS, Level, Levels
 from snapfs.worker.measuring import STAT_BLOCK
 from snapfs.worker.mount_watch import MountWatch
@@ -26,7 +26,7 @@ _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 _NO_DIRECTORY: Final = (errno.ENOTDIR, errno.ELOOP)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Removal:
     """What became of one tree.
 
