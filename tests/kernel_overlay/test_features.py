@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from snapfs import mountinfo, syscalls
 from snapfs.kernel_overlay import context, features
 from snapfs.kernel_overlay.features import Feature, probe_features
 from snapfs.kernel_overlay.mounting import mount_all
+from support.sandbox import REPOSITORY
 
 if TYPE_CHECKING:
     from kernel_overlay.conftest import AsNobody, Site
@@ -43,16 +45,40 @@ def test_every_answer_comes_with_one_line_of_evidence(tmp_path: Path) -> None:
         assert "\n" not in feature.evidence
 
 
+# Run in a mount namespace of its own: elsewhere others mount and unmount meanwhile.
+PROBE_TWICE = """
+import sys
+from snapfs import mountinfo
+from snapfs.kernel_overlay.features import probe_features
+probe_features(sys.argv[1])
+mounts = mountinfo.read()
+probe_features(sys.argv[1])
+assert mountinfo.read() == mounts, mountinfo.read()
+"""
+
+
 def test_probing_leaves_no_file_mount_or_descriptor_behind(tmp_path: Path) -> None:
     probe_features(str(tmp_path))
     descriptors = len(os.listdir("/proc/self/fd"))
-    mounts = mountinfo.read()
 
     probe_features(str(tmp_path))
 
     assert os.listdir(tmp_path) == []
-    assert mountinfo.read() == mounts
+    assert mountinfo.mounts_below(str(tmp_path)) == []
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.mark.root
+def test_probing_leaves_no_mount_behind_anywhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", PROBE_TWICE, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.root
