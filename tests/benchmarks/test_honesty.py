@@ -78,7 +78,7 @@ def test_equal_targets_are_the_same_in_95_of_100_runs_of_the_suite(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factor", [1.5, 0.8])
+@pytest.mark.parametrize("factor", [1.5, pytest.param(0.8, marks=pytest.mark.full)])
 def test_a_factor_known_by_construction_lies_in_the_interval(
     tmp_path: Path, factor: float
 ) -> None:
