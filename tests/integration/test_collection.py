@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.containerd import PACKAGED_IN_FULL, Containerd
+from support.containerd import ONE_GENERATION, Containerd
 from support.images import IMAGE
 from support.sandbox import Sandbox, wait_until
 from support.snapfs_program import SnapfsProgram
@@ -35,7 +35,7 @@ def test_nothing_is_left_once_everything_is_removed(
     assert snapfs.records("check") == []
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 def test_an_unused_image_is_collected_while_a_container_keeps_another(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:
@@ -51,7 +51,7 @@ def test_an_unused_image_is_collected_while_a_container_keeps_another(
     assert containerd.execute("sleeper", "true") == ""
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 def test_a_local_snapshot_survives_a_full_collection(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:
@@ -68,7 +68,7 @@ def test_a_local_snapshot_survives_a_full_collection(
     wait_until(lambda: len(snapfs.directories()) == 2, "two directories to be left")
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 def test_containerd_does_not_see_local_snapshots(
     containerd: Containerd, snapfs: SnapfsProgram
 ) -> None:

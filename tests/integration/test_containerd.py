@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.containerd import (
-    PACKAGED_IN_FULL,
+    ONE_GENERATION,
     Containerd,
     require_generation,
 )
@@ -147,7 +147,7 @@ def test_namespaces_hold_the_same_image_independently(
     assert seen.split() == ["data", "hello", "latest", "message"]
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 def test_twenty_containers_start_at_once(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:
@@ -169,7 +169,7 @@ def test_twenty_containers_start_at_once(
     assert kinds.count("active") == len(names)
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 def test_collections_do_not_disturb_containers_that_come_and_go(
     containerd: Containerd, snapfs: SnapfsProgram, archive: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from support import debian_images
-from support.containerd import Containerd
+from support.containerd import ONE_GENERATION, Containerd
 from support.fuse_containers import assert_serves, run, servers, start
 from support.images import HELLO
 from support.layouts import archive_of
@@ -80,6 +80,7 @@ def test_containers_live_and_end_on_fuse(
     wait_until(snapfs.is_empty, "the store to be empty")
 
 
+@ONE_GENERATION
 def test_containers_do_not_notice_the_end_of_the_service(
     containerd: Containerd, snapfs: SnapfsProgram, sandbox: Sandbox, archive: Path
 ) -> None:

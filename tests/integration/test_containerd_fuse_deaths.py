@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from support.containerd import Containerd
+from support.containerd import ONE_GENERATION, Containerd
 from support.fuse_containers import keepers, run, servers
 from support.keeper import Killings, killing
 from support.sandbox import Sandbox, wait_until
@@ -141,6 +141,7 @@ def check_deaths(
     wait_until(lambda: not servers(sandbox), "the servers to end")
 
 
+@ONE_GENERATION
 def test_containers_work_on_while_their_servers_are_killed(
     containerd: Containerd, snapfs: SnapfsProgram, sandbox: Sandbox, archive: Path
 ) -> None:

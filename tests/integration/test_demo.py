@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from support.containerd import PACKAGED_IN_FULL, Generation
+from support.containerd import ONE_GENERATION, Generation
 from support.sandbox import CGROUP_ROOT, REPOSITORY, Sandbox, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.containerd, pytest.mark.slow]
@@ -71,7 +71,7 @@ def test_the_demo_shows_a_container_and_leaves_nothing(
     assert leftovers(sandbox, output) == []
 
 
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing(
     sandbox: Sandbox, generation: Generation, number: signal.Signals

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command import Command
-from support.containerd import Containerd
+from support.containerd import ONE_GENERATION, Containerd
 from support.images import IMAGE
 from support.snapfs_program import SnapfsProgram
 
@@ -29,6 +29,7 @@ def changed(containerd: Containerd, snapfs: SnapfsProgram, archive: Path) -> str
     return key
 
 
+@ONE_GENERATION
 def test_what_a_container_changed_is_a_layer_and_an_image_that_runs(
     changed: str, containerd: Containerd, snapfs: SnapfsProgram, tmp_path: Path
 ) -> None:

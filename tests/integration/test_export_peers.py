@@ -17,7 +17,7 @@ from snapfs.kernel_overlay import OverlayDriver
 from snapfs.model import Kind, Stack
 from snapfs.overlay_format import XattrPrefix
 from support.command import Command
-from support.containerd import PACKAGED_IN_FULL, Containerd, Generation
+from support.containerd import ONE_GENERATION, Containerd, Generation
 from support.exported_images import RICH_LAYERS, shown
 from support.images import HELLO, IMAGE
 from support.observer import Observer
@@ -164,7 +164,7 @@ def seen(running: Containerd, name: str, observer: Observer) -> Tree:
 
 
 @pytest.mark.containerd
-@PACKAGED_IN_FULL
+@ONE_GENERATION
 @pytest.mark.parametrize("options", [["--ns"], ["--compression", "zstd", "--ns"]])
 def test_containerd_unpacks_everything(
     rich: Command,

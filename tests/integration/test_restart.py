@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.containerd import Containerd
+from support.containerd import ONE_GENERATION, Containerd
 from support.images import HELLO, IMAGE
 from support.sandbox import Sandbox, wait_until
 from support.snapfs_program import SnapfsProgram
@@ -32,6 +32,7 @@ def answers_again(containerd: Containerd) -> bool:
     return containerd.try_ctr(*listing).returncode == 0
 
 
+@ONE_GENERATION
 def test_containers_go_on_running_without_the_service(
     running: Containerd, snapfs: SnapfsProgram
 ) -> None:
@@ -74,6 +75,7 @@ def test_every_call_works_after_a_restart(
     assert sandbox.mount_points() == []
 
 
+@ONE_GENERATION
 def test_what_was_committed_before_the_kill_can_be_used_after_it(
     running: Containerd, snapfs: SnapfsProgram, sandbox: Sandbox
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from demo.make_image import digest
 from snapfs.cli.exit_codes import ExitCode
 from support.command import Command
-from support.containerd import Containerd, Generation
+from support.containerd import ONE_GENERATION, Containerd, Generation
 from support.images import IMAGE, chain_ids, image_layers
 from support.sandbox import Sandbox
 from support.unpack_command import committed, is_untouched, is_whole
@@ -50,6 +50,7 @@ def test_the_image_is_the_one_that_was_imported(
     assert containerd.list_snapshots() == []
 
 
+@ONE_GENERATION
 def test_the_namespace_is_the_one_of_the_environment(
     command: Command, containerd: Containerd, archive: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_the_namespace_is_the_one_of_the_environment(
     assert printed == "app\n"
 
 
+@ONE_GENERATION
 def test_content_that_is_gone_is_one_line_and_leaves_nothing(
     command: Command, containerd: Containerd
 ) -> None:
@@ -79,6 +81,7 @@ def test_content_that_is_gone_is_one_line_and_leaves_nothing(
     assert is_untouched(command)
 
 
+@ONE_GENERATION
 def test_content_that_changed_on_disk_is_one_line_and_leaves_nothing(
     command: Command, containerd: Containerd, sandbox: Sandbox
 ) -> None:

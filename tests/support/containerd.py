@@ -69,6 +69,11 @@ class SnapshotLine:
     kind: str
 
 
+def built_programs() -> list[Path]:
+    """Return where programs of containerd were built, the newest last."""
+    return sorted(REPOSITORY.glob(".cache/containerd-2.*/bin"))
+
+
 @cache
 def find_generation(name: str) -> Generation | None:
     """Return the "packaged" or the "built" containerd; None where there is none."""
@@ -76,7 +81,7 @@ def find_generation(name: str) -> Generation | None:
         found = shutil.which("containerd")
         folder = Path(found).parent if found else None
     else:
-        built = sorted(REPOSITORY.glob(".cache/containerd-2.*/bin"))
+        built = built_programs()
         folder = built[-1] if built else None
     if folder is None or not (folder / "containerd").exists():
         return None
@@ -91,14 +96,6 @@ def find_generation(name: str) -> Generation | None:
     return Generation(folder, version[0])
 
 
-PACKAGED_IN_FULL: Final = pytest.mark.parametrize(
-    "generation",
-    ["built", pytest.param("packaged", marks=pytest.mark.full)],
-    indirect=True,
-)
-"""For costly tests whose answer hardly depends on the generation."""
-
-
 def require_generation(name: str) -> Generation:
     """Return the generation ``name``, or skip the test and say why."""
     if os.geteuid() != 0:
@@ -109,6 +106,21 @@ def require_generation(name: str) -> Generation:
     if generation is None:
         pytest.skip(f"no {name} containerd here; scripts/install-containerd brings it")
     return generation
+
+
+# For costly tests whose answer hardly depends on it: the newest that is here, and in
+# the full run the other one, too.
+ONE_GENERATION: Final = pytest.mark.parametrize(
+    "generation",
+    [
+        pytest.param(name, marks=[pytest.mark.full] if is_other else [])
+        for name, is_other in (
+            ("built", not built_programs()),
+            ("packaged", bool(built_programs())),
+        )
+    ],
+    indirect=True,
+)
 
 
 class Containerd:
