@@ -46,6 +46,7 @@ class Context:
     __slots__ = (
         "_node_of",
         "_session",
+        "_waits_for_no_disk",
         "changes",
         "config",
         "is_read_only",
@@ -71,6 +72,10 @@ class Context:
             config.timeout_s,
             union.options.ownership,
             has_static_nlink=config.has_static_nlink,
+        )
+        upper = union.stack.upper
+        self._waits_for_no_disk = config.is_volatile or (
+            upper is not None and upper.is_in_memory
         )
         self.opens: Opens | None = None
         self._session: Session | None = None
@@ -163,11 +168,11 @@ class Context:
     def copies_long(self, node: Node, size: int | None = None) -> bool:
         """Tell whether a change of ``node`` takes a copy-up that others must not await.
 
-        Copies that are synced are such, and large ones.
+        Copies that are synced to a disk are such, and large ones.
         """
         if node.kind != _REGULAR or (node.layer == 0 and not node.flags & METACOPY):
             return False
-        if not self.config.is_volatile:
+        if not self._waits_for_no_disk:
             return size != 0
         if size is None:
             size = self.union.status(node)[0].st_size
