@@ -25,7 +25,6 @@ _MTIME_NOW: Final = int(SetattrValid.MTIME_NOW)
 _KILL_SUIDGID: Final = int(SetattrValid.KILL_SUIDGID)
 
 _NS_PER_S: Final = 1_000_000_000
-_SIGN: Final = 1 << 63
 
 
 class AttributeOperations:
@@ -116,24 +115,22 @@ def _wanted(body: memoryview) -> SetAttributes:
         uid,
         gid,
     ) = structs.SETATTR_IN.unpack_from(body)
-    return SetAttributes(
-        mode=mode if valid & _MODE else None,
-        uid=uid if valid & _UID else None,
-        gid=gid if valid & _GID else None,
-        size=size if valid & _SIZE else None,
-        atime_ns=_time(valid, _ATIME, _ATIME_NOW, atime, atime_ns),
-        mtime_ns=_time(valid, _MTIME, _MTIME_NOW, mtime, mtime_ns),
-        kills_suidgid=bool(valid & _KILL_SUIDGID),
-    )
-
-
-def _time(
-    valid: int, is_set: int, is_now: int, seconds: int, nanoseconds: int
-) -> int | None:
-    if not valid & is_set:
-        return None
-    if valid & is_now:
-        return UTIME_NOW
-    if seconds & _SIGN:  # before 1970
-        seconds -= 1 << 64
-    return seconds * _NS_PER_S + nanoseconds
+    wanted = SetAttributes()
+    if valid & _MODE:
+        wanted.mode = mode
+    if valid & _UID:
+        wanted.uid = uid
+    if valid & _GID:
+        wanted.gid = gid
+    if valid & _SIZE:
+        wanted.size = size
+        wanted.kills_suidgid = bool(valid & _KILL_SUIDGID)
+    if valid & _ATIME:
+        wanted.atime_ns = atime * _NS_PER_S + atime_ns
+        if valid & _ATIME_NOW:
+            wanted.atime_ns = UTIME_NOW
+    if valid & _MTIME:
+        wanted.mtime_ns = mtime * _NS_PER_S + mtime_ns
+        if valid & _MTIME_NOW:
+            wanted.mtime_ns = UTIME_NOW
+    return wanted

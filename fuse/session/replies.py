@@ -40,7 +40,7 @@ class ReplyWriter:
         """
         counters[REPLIES] += 1
         try:
-            if type(reply) is bytes:
+            if type(reply) is bytes or type(reply) is memoryview:
                 size = len(reply)
                 counters[BYTES_OUT] += size
                 header = OUT_HEADER.pack(_HEADER + size, 0, unique)

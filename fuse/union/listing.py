@@ -7,7 +7,7 @@ and no offset has to be remembered for it.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 from zlib import crc32
@@ -92,14 +92,16 @@ class Listing:
 
     def add(self, name: bytes, kind: int, layer: int, ino: int) -> None:
         """Enter a name that appeared, or what it is now."""
-        self.remove(name)
         cookie = cookie_of(name)
         entries = self.entries
         index = bisect_left(entries, (cookie,))
         while index < len(entries) and entries[index][0] == cookie:
+            if entries[index][1] == name:
+                entries[index] = (cookie, name, d_type(kind), layer, ino)
+                return
             cookie += 1
             index += 1
-        insort(entries, (cookie, name, d_type(kind), layer, ino))
+        entries.insert(index, (cookie, name, d_type(kind), layer, ino))
 
     def remove(self, name: bytes) -> None:
         """Take out a name that is gone, if it was there."""

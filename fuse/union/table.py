@@ -177,7 +177,7 @@ class NodeTable:
             self._unname(current)
             del self._by_id[current.nodeid]
             current = parent
-        if len(self._by_id) * _SHRINK_AT < self._peak:
+        if len(self._by_id) * _SHRINK_AT < self._peak > _SMALL:
             # A dict keeps its size when entries go; one that is filled anew does not.
             kept = dict(self._by_id)
             self._by_id.clear()

@@ -83,9 +83,9 @@ FORGET_ONE: Final = Struct("<QQ")
 """nodeid, nlookup."""
 GETATTR_IN: Final = Struct("<I4xQ")
 """getattr_flags, fh."""
-SETATTR_IN: Final = Struct("<I4x6Q4I4xII4x")
+SETATTR_IN: Final = Struct("<I4x3Q3q4I4xII4x")
 """valid, fh, size, lock_owner, atime, mtime, ctime, their nanoseconds, mode, uid,
-gid."""
+gid. The times are signed, as in ATTR."""
 MKNOD_IN: Final = Struct("<III4x")
 """mode, rdev, umask."""
 MKDIR_IN: Final = Struct("<II")
