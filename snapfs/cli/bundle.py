@@ -16,9 +16,8 @@ from typing import Final
 
 import click
 
-from snapfs.cli.access import (
-    Access,
-    Selection,
+from snapfs.cli.access import Access, Selection
+from snapfs.cli.access_options import (
     access_options,
     selection_options,
     throwaway_options,

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.access import Selection
+from snapfs.cli.access_options import selection_options
 from snapfs.cli.image_opening import inspecting
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.replacing import replacing

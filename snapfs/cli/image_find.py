@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.access import Selection
+from snapfs.cli.access_options import selection_options
 from snapfs.cli.image_opening import inspecting
 from snapfs.cli.image_shapes import (
     LONG_COLUMNS,

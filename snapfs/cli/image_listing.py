@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import click
 
-from snapfs.cli.access import Selection, selection_options
+from snapfs.cli.access import Selection
+from snapfs.cli.access_options import selection_options
 from snapfs.cli.image_opening import inspecting
 from snapfs.cli.image_shapes import LONG_COLUMNS, entry_shape, long_row, shown_path
 from snapfs.cli.lazy import Command, examples

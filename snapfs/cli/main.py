@@ -65,6 +65,12 @@ def _program_for(words: Sequence[str]) -> Program:
 
     if overview.is_answered_here(words):
         return overview.run
+    if "mount" in words:
+        from snapfs.cli import quick
+
+        line = quick.understood(words)
+        if line is not None:
+            return lambda _words, library: quick.run(line, library)
     from snapfs.cli.program import run
 
     return run

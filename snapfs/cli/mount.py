@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from snapfs.cli.access import (
-    Access,
-    Selection,
-    access_options,
-    selection_options,
-)
+from snapfs.cli.access import Access, Selection
+from snapfs.cli.access_options import access_options, selection_options
 from snapfs.cli.keys import WHAT
 from snapfs.cli.lazy import Command, examples
-from snapfs.cli.mount_plan import plan_shape, tell_mounted
+from snapfs.cli.mounting import mount_at
 from snapfs.cli.session import Session, pass_session
-from snapfs.cli.what import resolve
-from snapfs.errors import InvalidArgumentError, NotFoundError
 from snapfs.values import replace
 
 
@@ -64,22 +56,4 @@ def mount(
     the mount and why: an ordinary user's mounts are FUSE, through fusermount3.
     """
     access = replace(access, is_local=True, has_provenance=provenance)
-    _check_target(target)
-    plan = resolve(session, what, access, selection)
-    try:
-        session.library.mount_all(plan.mounts, os.path.realpath(target))
-    except BaseException:
-        plan.discard()
-        raise
-    tell_mounted(session.output, plan, target)
-    if session.output.as_json:
-        session.output.document(plan_shape(plan, os.path.realpath(target)))
-
-
-def _check_target(target: str) -> None:
-    if not os.path.lexists(target):
-        raise NotFoundError(
-            f"mount point {target!r} is no existing directory; make it first"
-        )
-    if not os.path.isdir(target):
-        raise InvalidArgumentError(f"mount point {target!r} is not a directory")
+    mount_at(session, what, target, access, selection)

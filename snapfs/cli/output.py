@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-import click
-
 from snapfs.cli.wording import one_line, printable
 
 if TYPE_CHECKING:
@@ -54,18 +52,18 @@ class Output:
     def line(self, text: str) -> None:
         """Print one line of data, made printable."""
         self._begin()
-        click.echo(printable(text))
+        echo(printable(text))
 
     def raw(self, text: str) -> None:
         """Print data that is to be read by another program, as it is."""
-        click.echo(text, nl=False)
+        echo(text, nl=False)
 
     def document(self, value: object) -> None:
         """Print the one JSON document of this command."""
         import json
 
         self._begin()
-        click.echo(json.dumps(value, indent=2))
+        echo(json.dumps(value, indent=2))
 
     def records(self, values: Iterable[object]) -> None:
         """Print one JSON object a line, each as soon as it is there."""
@@ -73,7 +71,7 @@ class Output:
 
         for value in values:
             self._begin()
-            click.echo(json.dumps(value))
+            echo(json.dumps(value))
 
     def note(self, text: str) -> None:
         """Tell the user something that is no data; silent with ``-q``."""
@@ -83,7 +81,7 @@ class Output:
     def detail(self, name: str, text: str) -> None:
         """Add a named line to the note before it."""
         if not self.is_quiet:
-            click.echo(f"  {name.ljust(_DETAIL_COLUMNS)}  {one_line(text)}", err=True)
+            echo(f"  {name.ljust(_DETAIL_COLUMNS)}  {one_line(text)}", err=True)
 
     def table(
         self,
@@ -111,9 +109,25 @@ class Output:
             self._pager.begin()
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text, on standard error with ``err``; as :func:`click.echo`.
+
+    Without click, which a short command need not load, unless it has something to do:
+    colours to take out, or a stream to put right.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if "\x1b" in text or getattr(stream, "encoding", None) not in ("utf-8", "UTF-8"):
+        import click
+
+        click.echo(text, err=err, nl=nl)
+        return
+    stream.write(text + "\n" if nl else text)
+    stream.flush()
+
+
 def complain(text: str) -> None:
     """Print one line on standard error, with the program's name before it."""
-    click.echo(f"snapfs: {one_line(text)}", err=True)
+    echo(f"snapfs: {one_line(text)}", err=True)
 
 
 def speaks_unicode() -> bool:
@@ -137,7 +151,7 @@ def _plain_table(
             for cell, width, title in zip(row, widths, columns, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    click.echo("\n".join(lines), err=err)
+    echo("\n".join(lines), err=err)
 
 
 def _rich_table(

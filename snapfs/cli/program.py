@@ -12,6 +12,7 @@ from snapfs import __version__
 from snapfs.cli.catalog import CATALOG
 from snapfs.cli.exit_codes import ExitCode, exit_code
 from snapfs.cli.lazy import LazyGroup, examples
+from snapfs.cli.log_output import set_up_logging
 from snapfs.cli.messages import describe, is_expected
 from snapfs.cli.output import Output, abandon_standard_output, complain
 from snapfs.cli.overview import EXAMPLES, OPTIONS, SUMMARY, terminal_width
@@ -74,7 +75,7 @@ def cli(
         output=Output(as_json=as_json, is_quiet=quiet),
         library=library,
     )
-    _set_up_logging(quiet, verbose)
+    set_up_logging(is_quiet=quiet, verbosity=verbose)
 
 
 def run(arguments: Sequence[str] | None, library: Library | None) -> int:
@@ -92,8 +93,11 @@ def run(arguments: Sequence[str] | None, library: Library | None) -> int:
     return code if isinstance(code, int) else ExitCode.DONE
 
 
-def end_with(error: BaseException) -> int:
-    """Tell of the error that ends the program; return the exit code."""
+def end_with(error: BaseException, command: str = "") -> int:
+    """Tell of the error that ends the program; return the exit code.
+
+    ``command`` is the one that was run, if it was not by click.
+    """
     if isinstance(error, BrokenPipeError):
         # The reader of our output has seen enough (`snapfs ls | head`).
         abandon_standard_output()
@@ -101,9 +105,19 @@ def end_with(error: BaseException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return ExitCode.USAGE
+    if command and isinstance(error, click.UsageError):
+        error.ctx = _context(command)
     complain(describe(error))
     _log_traceback(error)
     return exit_code(error)
+
+
+def _context(name: str) -> click.Context:
+    """Return the context in which click would have run a command."""
+    above = click.Context(cli, info_name="snapfs")
+    command = cli.get_command(above, name)
+    assert command is not None, "it has been run"
+    return click.Context(command, info_name=name, parent=above)
 
 
 def _log_traceback(error: BaseException) -> None:
@@ -112,16 +126,3 @@ def _log_traceback(error: BaseException) -> None:
 
     level = logging.DEBUG if is_expected(error) else logging.INFO
     logging.getLogger("snapfs.cli").log(level, "traceback", exc_info=error)
-
-
-def _set_up_logging(is_quiet: bool, verbosity: int) -> None:
-    """Send the library's log to standard error; ``serve`` replaces this."""
-    import logging
-
-    levels = [logging.WARNING, logging.INFO, logging.DEBUG]
-    level = logging.ERROR if is_quiet else levels[min(verbosity, 2)]
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("snapfs: %(message)s"))
-    log = logging.getLogger("snapfs")
-    log.handlers[:] = [handler]
-    log.setLevel(level)

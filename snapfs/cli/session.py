@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-import click
+from typing import (
+    TYPE_CHECKING,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+)
 
 from snapfs.cli.output import Output
 from snapfs.errors import NotFoundError
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
     from snapfs.manager.rebuilding import Rebuilt
     from snapfs.model import Mount
     from snapfs.snapshotter import Store
+
+_Words = ParamSpec("_Words")
+_Result = TypeVar("_Result")
 
 SYSTEM_ROOT: Final = "/var/lib/snapfs"
 _SUGGESTION_LIMIT: Final = 1_000  # keys; difflib takes up to 0.2 ms for each
@@ -117,7 +126,21 @@ class Session:
         return self.library.open_store(self.root, self.driver, create)
 
 
-pass_session = click.make_pass_decorator(Session)
+def pass_session(
+    function: Callable[Concatenate[Session, _Words], _Result],
+) -> Callable[_Words, _Result]:
+    """Give a command the session of this run before its own arguments."""
+
+    @functools.wraps(function)
+    def run(*args: _Words.args, **words: _Words.kwargs) -> _Result:
+        import click  # here: what needs the class alone need not load it
+
+        context = click.get_current_context()
+        session = context.find_object(Session)
+        assert session is not None, "the program makes one before any command"
+        return context.invoke(function, session, *args, **words)
+
+    return run
 
 
 def default_root() -> tuple[str, str]:

@@ -8,12 +8,8 @@ from collections.abc import Sequence
 
 import click
 
-from snapfs.cli.access import (
-    Access,
-    Selection,
-    access_options,
-    selection_options,
-)
+from snapfs.cli.access import Access, Selection
+from snapfs.cli.access_options import access_options, selection_options
 from snapfs.cli.keys import WHAT
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.mount_plan import MountPlan, tell_mounted

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from snapfs.cli.access import Access, Selection
 from snapfs.cli.changes import changes_for
 from snapfs.cli.directories import existing_directory, snapshot_directories
@@ -79,6 +77,8 @@ def _word(
             except NotFoundError as error:
                 near = near_keys(store, what)
                 if near:
+                    import click  # here: loading it takes longer than all else
+
                     raise click.UsageError(f"{what!r} is no snapshot{near}") from error
     except NotFoundError:
         pass  # no store, no snapshots

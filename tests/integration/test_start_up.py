@@ -12,6 +12,7 @@ import os
 import site
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
@@ -36,6 +37,11 @@ EVENTS: Final = (
     *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"),
     "subprocess.Popen",
 )
+
+
+# With room for a few of other versions of Python, and for little of ours.
+MOST_OF_A_MOUNT: Final = 103
+MOST_OTHERS_OF_A_MOUNT: Final = 100
 
 
 class Start(NamedTuple):
@@ -80,4 +86,20 @@ def test_help_and_version_load_a_few_modules(command: Command, word: str) -> Non
     ]
     assert len(start.others) <= 38
     assert "click" not in start.others
+    assert start.begun == []
+
+
+@pytest.mark.root
+def test_a_mount_by_the_kernel_loads_what_it_needs(
+    command: Command, target: Path
+) -> None:
+    command.ok("prepare", "work")
+    command.ok("commit", "base", "work")
+    command.ok("prepare", "top", "base")
+
+    start = started(command, "--driver", "kernel", "mount", "top", str(target))
+
+    assert len(start.ours) <= MOST_OF_A_MOUNT
+    assert len(start.others) <= MOST_OTHERS_OF_A_MOUNT
+    assert {"click", "dataclasses", "inspect", "json"}.isdisjoint(start.others)
     assert start.begun == []
