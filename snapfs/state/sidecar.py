@@ -39,8 +39,9 @@ class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
         parent: The name of the parent; "" for none.
         parent_id: The parent's ``snapshot_id``; 0 for none.
         index_generation: Of the directory index of the layer; 0 where there is none.
-        uid_map: How users are stored in the content; "" where nothing is mapped.
-        gid_map: How groups are.
+        uid_map: How users are stored in the content; left out where nothing is mapped,
+            as in all sidecars of older versions.
+        gid_map: How groups are; likewise.
     """
 
     generation: int
@@ -59,8 +60,8 @@ class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
     root_opaque: bool
     durability: Durability
     index_generation: int = 0
-    uid_map: str = ""
-    gid_map: str = ""
+    uid_map: str | msgspec.UnsetType = msgspec.UNSET
+    gid_map: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _encoder = msgspec.json.Encoder()

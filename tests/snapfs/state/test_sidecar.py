@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -318,3 +319,10 @@ def test_a_sidecar_of_equal_words_in_another_order_says_the_same(
 def test_a_sidecar_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataLossError, match="cannot be read"):
         sidecar_says(str(tmp_path), record())
+
+
+def test_a_sidecar_without_maps_is_that_of_an_older_version(tmp_path: Path) -> None:
+    content = create(tmp_path, record()).read_bytes()
+
+    assert b"_map" not in content
+    assert read_sidecar(str(tmp_path)).uid_map is msgspec.UNSET
