@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -31,10 +29,23 @@ def scratch_directory(root: str) -> Iterator[str]:
     Raises:
         OSError: It cannot be made.
     """
-    path = tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=root)
+    # Not by tempfile and shutil: every command that opens a store would load them.
+    path = os.path.join(root, f"{_SCRATCH_PREFIX}{os.urandom(8).hex()}")
+    os.mkdir(path, 0o700)
     try:
         yield path
     finally:
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        import shutil  # a probe of features has left something
+
         shutil.rmtree(path)
 
 
@@ -109,12 +120,14 @@ def has_d_type(scratch: str) -> bool:
 
     "." and ".." do not count: many filesystems make them up.
     """
-    os.mkdir(os.path.join(scratch, "typed"))
+    typed = os.path.join(scratch, "typed")
+    os.mkdir(typed)
     fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         types = dict(syscalls.entry_types(fd))
     finally:
         os.close(fd)
+        os.rmdir(typed)
     return types[b"typed"] != syscalls.DT_UNKNOWN
 
 

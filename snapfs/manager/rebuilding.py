@@ -193,14 +193,8 @@ def _row(record: SidecarRecord, rows: Mapping[int, Row]) -> Row:
         durability=record.durability,
         generation=record.generation,
         index_generation=record.index_generation,
-        id_maps=_id_maps(record),
+        id_maps=IdMaps(record.uid_map, record.gid_map) if record.uid_map else None,
     )
-
-
-def _id_maps(record: SidecarRecord) -> IdMaps | None:
-    if isinstance(record.uid_map, str) and isinstance(record.gid_map, str):
-        return IdMaps(record.uid_map, record.gid_map)
-    return None
 
 
 def _numbered(parent: str) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from snapfs.metadata import Row
 from snapfs.state import SidecarRecord
 
@@ -28,6 +26,6 @@ def sidecar_of(row: Row, xattr_prefix: str) -> SidecarRecord:
         root_opaque=row.root_opaque,
         durability=row.durability,
         index_generation=row.index_generation,
-        uid_map=id_maps.uids if id_maps else msgspec.UNSET,
-        gid_map=id_maps.gids if id_maps else msgspec.UNSET,
+        uid_map=id_maps.uids if id_maps else "",
+        gid_map=id_maps.gids if id_maps else "",
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-import uuid
-from typing import Final
-
-import msgspec
+from typing import Final, TypeVar
 
 from snapfs.errors import (
     DataLossError,
@@ -15,6 +13,9 @@ from snapfs.errors import (
 )
 from snapfs.state.fsio import replace_file
 from snapfs.state.paths import StatePaths
+from snapfs.values import dataclass
+
+_Field = TypeVar("_Field", str, int)
 
 FORMAT_NAME: Final = "snapfs-store"
 FORMAT_VERSION: Final = 1
@@ -43,7 +44,8 @@ _OURS: Final = frozenset(
 SCRATCH_PREFIX: Final = ".snapfs-"
 
 
-class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
     """The content of ``store.json``.
 
     Attributes:
@@ -58,13 +60,6 @@ class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     store_id: str
     xattr_prefix: str
-
-
-class _Header(msgspec.Struct, frozen=True):
-    """What every version of ``store.json`` has, however else it may look."""
-
-    format: str
-    version: int
 
 
 def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity, bool]:
@@ -87,6 +82,8 @@ def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity
             content = file.read()
     except FileNotFoundError:
         _refuse_foreign_directory(paths)
+        import uuid  # here: it is slow to load, and most stores are there
+
         identity = StoreIdentity(
             format=FORMAT_NAME,
             version=FORMAT_VERSION,
@@ -95,9 +92,8 @@ def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity
         )
         return identity, True
     try:
-        _check_header(paths, msgspec.json.decode(content, type=_Header))
-        identity = msgspec.json.decode(content, type=StoreIdentity)
-    except msgspec.MsgspecError as error:
+        identity = _read(paths, content)
+    except (ValueError, RecursionError) as error:
         raise DataLossError(
             f"{paths.identity} is damaged ({error}); restore it from a backup"
         ) from error
@@ -111,24 +107,56 @@ def open_identity(paths: StatePaths, default_prefix: str) -> tuple[StoreIdentity
 
 def write_identity(paths: StatePaths, identity: StoreIdentity) -> None:
     """Complete a new store: from now on the directory is one."""
-    document = msgspec.json.format(msgspec.json.encode(identity), indent=2)
-    replace_file(paths.identity, document + b"\n")
+    document = {
+        "format": identity.format,
+        "version": identity.version,
+        "store_id": identity.store_id,
+        "xattr_prefix": identity.xattr_prefix,
+    }
+    replace_file(paths.identity, json.dumps(document, indent=2).encode() + b"\n")
 
 
-def _check_header(paths: StatePaths, header: _Header) -> None:
-    if header.format != FORMAT_NAME:
+def _read(paths: StatePaths, content: bytes) -> StoreIdentity:
+    """Read an identity; what every version of it has comes first.
+
+    Raises:
+        ValueError: It is not of the form.
+    """
+    document = json.loads(content.decode())
+    if not isinstance(document, dict):
+        raise ValueError("no object")  # noqa: TRY004 - of what a file holds
+    name = _field(document, "format", str)
+    version = _field(document, "version", int)
+    _check_header(paths, name, version)
+    return StoreIdentity(
+        format=name,
+        version=version,
+        store_id=_field(document, "store_id", str),
+        xattr_prefix=_field(document, "xattr_prefix", str),
+    )
+
+
+def _field(document: dict[str, object], name: str, kind: type[_Field]) -> _Field:
+    value = document.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name!r} is {value!r}")  # noqa: TRY004 - as above
+    return value
+
+
+def _check_header(paths: StatePaths, name: str, version: int) -> None:
+    if name != FORMAT_NAME:
         raise InvalidArgumentError(
             f"{paths.root} is no snapfs store: {paths.identity} says"
-            f" {header.format!r}; choose another --root"
+            f" {name!r}; choose another --root"
         )
-    if header.version > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise FailedPreconditionError(
-            f"store {paths.root} has format version {header.version}; this snapfs"
+            f"store {paths.root} has format version {version}; this snapfs"
             f" knows up to {FORMAT_VERSION}: use the newer snapfs that made it"
         )
-    if header.version < 1:
+    if version < 1:
         raise DataLossError(
-            f"{paths.identity} is damaged: there was no version {header.version};"
+            f"{paths.identity} is damaged: there was no version {version};"
             " restore it from a backup"
         )
 

@@ -14,21 +14,25 @@ line.
 
 from __future__ import annotations
 
+import functools
 import os
 import zlib
-from typing import Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import DataLossError
 from snapfs.model import Durability, Kind, Owner
 from snapfs.state.fsio import replace_file, settle_with_next_sync, write_all
+from snapfs.values import dataclass
+
+if TYPE_CHECKING:
+    from msgspec.json import Decoder, Encoder
 
 SIDECAR_NAME: Final = "snapshot.log"
 SIDECAR_BLOCK: Final = 4096
 
 
-class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class SidecarRecord:
     """What a sidecar says; the row of the database says the same.
 
     Attributes:
@@ -39,8 +43,8 @@ class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
         parent: The name of the parent; "" for none.
         parent_id: The parent's ``snapshot_id``; 0 for none.
         index_generation: Of the directory index of the layer; 0 where there is none.
-        uid_map: How users are stored in the content; left out where nothing is mapped,
-            as in all sidecars of older versions.
+        uid_map: How users are stored in the content; "" where nothing is mapped, which
+            is left out of the file, as in all sidecars of older versions.
         gid_map: How groups are; likewise.
     """
 
@@ -60,12 +64,22 @@ class SidecarRecord(msgspec.Struct, frozen=True, kw_only=True):
     root_opaque: bool
     durability: Durability
     index_generation: int = 0
-    uid_map: str | msgspec.UnsetType = msgspec.UNSET
-    gid_map: str | msgspec.UnsetType = msgspec.UNSET
+    uid_map: str = ""
+    gid_map: str = ""
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(SidecarRecord)
+@functools.cache
+def _encoder() -> Encoder:
+    from msgspec.json import Encoder  # here: who only reads a store writes none
+
+    return Encoder()
+
+
+@functools.cache
+def _decoder() -> Decoder[SidecarRecord]:
+    from msgspec.json import Decoder
+
+    return Decoder(SidecarRecord)
 
 
 def create_sidecar(directory_fd: int, record: SidecarRecord) -> None:
@@ -198,7 +212,12 @@ def _create(directory_fd: int, content: bytes) -> int:
 
 
 def _line(record: SidecarRecord) -> bytes:
-    text = _encoder.encode(record)
+    names = type(record).__match_args__
+    document = {name: getattr(record, name) for name in names}
+    for name in ("uid_map", "gid_map"):
+        if not document[name]:
+            del document[name]
+    text = _encoder().encode(document)
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
@@ -232,6 +251,6 @@ def _intact_text(line: bytes) -> bytes | None:
 def _parse(line: bytes) -> SidecarRecord | None:
     text = _intact_text(line)
     try:
-        return None if text is None else _decoder.decode(text)
-    except msgspec.MsgspecError:
+        return None if text is None else _decoder().decode(text)
+    except ValueError:  # msgspec.MsgspecError, without msgspec
         return None

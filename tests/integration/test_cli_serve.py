@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,6 @@ import urllib.request
 from pathlib import Path
 
 import grpc
-import msgspec
 
 from snapfs.state.sidecar import append_sidecar, read_sidecar
 from support.command import READY_TIMEOUT_S, Command, serving
@@ -182,7 +182,7 @@ def test_a_service_that_comes_after_a_crash_mends_while_it_answers(
         directory = json.loads(command.ok("info", "work", "--json"))["directory"]
         service.kill()
     made = read_sidecar(directory)
-    append_sidecar(directory, msgspec.structs.replace(made, key="never", generation=2))
+    append_sidecar(directory, dataclasses.replace(made, key="never", generation=2))
 
     with serving(command) as service:
         wait_until(lambda: read_sidecar(directory) == made, "a mended sidecar")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +87,6 @@ def test_a_filesystem_without_attributes_is_refused(
 def test_a_store_on_a_full_disk_still_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "mkdtemp", refusing(errno.ENOSPC))
+    monkeypatch.setattr(os, "mkdir", refusing(errno.ENOSPC))
 
     check_storage(str(tmp_path), "user.")

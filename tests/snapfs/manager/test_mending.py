@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
 
 from snapfs.manager import SnapshotManager, mending
@@ -34,11 +35,11 @@ def wanted(store: SnapshotManager, key: str) -> SidecarRecord:
     return sidecar_of(store.metadata.get(key), "user.")
 
 
-def announce(store: SnapshotManager, snapshot: str, **changes: object) -> None:
+def announce(store: SnapshotManager, snapshot: str, **changes: Any) -> None:  # noqa: ANN401 - of any type
     """Write the sidecar of a change that then never happens."""
     record = wanted(store, snapshot)
     changes["generation"] = record.generation + 1
-    announced = msgspec.structs.replace(record, **changes)
+    announced = dataclasses.replace(record, **changes)
     append_sidecar(store.details(snapshot).directory, announced)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from snapfs.errors import DataLossError
@@ -161,7 +161,7 @@ def test_a_name_that_a_commit_never_got_is_that_of_who_got_it(tmp_path: Path) ->
         store.prepare("first")
         first = store.details("first").directory
         # Announced by a commit that a crash cut short, and not mended.
-        announced = msgspec.structs.replace(
+        announced = dataclasses.replace(
             read_sidecar(first), key="name", kind=Kind.COMMITTED
         )
         store.prepare("second")
