@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from typing import Final
 
@@ -18,8 +17,9 @@ from snapfs.errors import (
     SnapfsError,
     UnavailableError,
 )
+from snapfs.logs import Log
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = Log(__name__)
 
 _PRIVILEGE_ADVICE: Final = (
     "mounting needs CAP_SYS_ADMIN: run as root or in a user namespace with userxattr,"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 from collections.abc import Iterator
 from typing import Final
@@ -24,9 +23,10 @@ from snapfs.errors import (
 from snapfs.kernel_overlay import context, id_map
 from snapfs.kernel_overlay.failures import translate, undo_mount
 from snapfs.kernel_overlay.overlay import Overlay, mount_data
+from snapfs.logs import Log
 from snapfs.overlay_format import OVERLAYFS_MAGIC
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = Log(__name__)
 
 # fs/fsopen.c: strndup_user(value, 256), the NUL included.
 _STRING_MAX: Final = 255

@@ -61,10 +61,11 @@ def main(arguments: Sequence[str] | None = None, library: Library | None = None)
 
 def _program_for(words: Sequence[str]) -> Program:
     """Import what answers a command line."""
-    from snapfs.cli import overview
+    if len(words) == 1 and words[0].startswith("-"):
+        from snapfs.cli import overview
 
-    if overview.is_answered_here(words):
-        return overview.run
+        if overview.is_answered_here(words):
+            return overview.run
     if "mount" in words:
         from snapfs.cli import quick
 

@@ -8,7 +8,6 @@ is held for its transaction alone.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Final
 from snapfs import values
 from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
+from snapfs.logs import Log
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.manager.gate import Gate
@@ -36,7 +36,7 @@ from snapfs.state.fsio import open_directory
 from snapfs.state.sidecar import append_sidecar
 from snapfs.syscalls import syncfs
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _LOCK_STRIPES: Final = 64  # enough that two snapshots seldom share a lock
 

@@ -9,7 +9,6 @@ and a verb that changes a snapshot appends what counts from then on.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import DataLossError
+from snapfs.logs import Log
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
 from snapfs.model import Kind
@@ -30,7 +30,7 @@ from snapfs.state.sidecar import SIDECAR_NAME, append_sidecar, sidecar_says
 if TYPE_CHECKING:
     from snapfs.manager.parts import ManagerParts
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # A disk that holds none of it in memory answers eight times as much to eight who ask.
 _THREADS: Final = 8

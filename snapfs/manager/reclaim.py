@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from snapfs.errors import SnapfsError
+from snapfs.logs import Log
 from snapfs.metadata import MetadataStore
 from snapfs.model import Garbage, Usage
 from snapfs.state import Ballast, SnapshotDirectories, StatePaths
@@ -17,7 +17,7 @@ from snapfs.state.burst import Burst
 from snapfs.state.staged import unless_in_use
 from snapfs.worker import Removal, WorkerProcess
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # So long no removal comes when a burst is over; so long it may last.
 _QUIET_S: Final = 0.2

@@ -6,18 +6,18 @@ sidecars say is compared by :mod:`snapfs.manager.mending`, which no call waits f
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
 from snapfs.errors import DataLossError
+from snapfs.logs import Log
 from snapfs.state import Ballast
 from snapfs.state.staged import unless_in_use
 
 if TYPE_CHECKING:
     from snapfs.manager.parts import ManagerParts
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 def recover(parts: ManagerParts) -> None:

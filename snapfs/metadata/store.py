@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
@@ -11,6 +10,7 @@ from typing import Final
 
 from snapfs import values
 from snapfs.errors import NotFoundError, SnapfsError
+from snapfs.logs import Log
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.clean_mark import CleanMark
 from snapfs.metadata.index import SnapshotIndex
@@ -25,7 +25,7 @@ from snapfs.metadata.rowcodec import (
 )
 from snapfs.model import Usage
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # Numbers are reserved in blocks, so that most snapshots need no extra write for
 # theirs. What is left of a block at the end is lost, never handed out again.

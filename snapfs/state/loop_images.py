@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from snapfs import mountinfo
 from snapfs.errors import ResourceExhaustedError, UnavailableError
+from snapfs.logs import Log
 from snapfs.overlay_format import size_limit
 from snapfs.state.fsio import sync_directory
 from snapfs.state.paths import StatePaths
 from snapfs.syscalls import MNT_DETACH, umount2
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = Log(__name__)
 
 _PRIVATE_MODE: Final = 0o700
 # Below it ext4 has no room for its own tables and a journal.

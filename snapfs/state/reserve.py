@@ -10,7 +10,6 @@ directory is still in the reserve tells where it belongs.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from snapfs.errors import SnapfsError
+from snapfs.logs import Log
 from snapfs.state.burst import Burst
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory
@@ -28,7 +28,7 @@ from snapfs.state.sidecar import (
     fill_sidecar,
 )
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # Together they wait for one commit of the journal and few flushes of the device.
 _SYNCS_AT_ONCE: Final = 8

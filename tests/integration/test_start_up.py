@@ -40,8 +40,8 @@ EVENTS: Final = (
 
 
 # With room for a few of other versions of Python, and for little of ours.
-MOST_OF_A_MOUNT: Final = 103
-MOST_OTHERS_OF_A_MOUNT: Final = 70
+MOST_OF_A_MOUNT: Final = 102
+MOST_OTHERS_OF_A_MOUNT: Final = 62
 
 
 class Start(NamedTuple):
