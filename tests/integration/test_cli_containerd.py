@@ -13,16 +13,17 @@ from support.containerd import find_generation
 
 
 @pytest.mark.containerd
-@pytest.mark.parametrize("name", ["packaged", "built"])
-@pytest.mark.parametrize("main_version", [None, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "main_version"),
+    # containerd 1.x has no configuration version 3.
+    [("packaged", None), ("packaged", 2), ("built", None), ("built", 2), ("built", 3)],
+)
 def test_containerd_reads_it_whole_and_as_a_drop_in(
     tmp_path: Path, name: str, main_version: int | None
 ) -> None:
     generation = find_generation(name)
     if generation is None:
         pytest.skip(f"no {name} containerd here")
-    if main_version == 3 and not generation.is_2:
-        pytest.skip("containerd 1.x has no configuration version 3")
     command = Command(tmp_path / "root")
     version = ("--containerd-version", generation.version)
     text = command.ok("config", "containerd", *version, "--cri")
