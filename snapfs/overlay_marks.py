@@ -23,6 +23,24 @@ _NO_NAME: Final = frozenset((b".", b".."))  # EACCES of lookup_one_len()
 _METACOPY_HEADER: Final = 4
 
 
+def stat_entry(directory_fd: int, name: bytes) -> os.stat_result | None:
+    """Return the status of an entry of an open directory, None if there is none.
+
+    A layer whose names are shorter than the mount's has no such entry either.
+
+    Raises:
+        OSError: From fstatat(2).
+    """
+    try:
+        return os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
+
+
 class Marks:
     """The marks of one object; ``path`` reaches it through ``/proc/self/fd``.
 

@@ -18,13 +18,14 @@ from snapfs.fuse.recovery import records
 from snapfs.fuse.recovery.memory import SharedMemory
 from snapfs.fuse.recovery.repair import Repair
 from snapfs.fuse.session import Handler, Later, Reply, Request
-from snapfs.fuse.union.lookup import FORMAT_MASK, stat_entry
+from snapfs.fuse.union.lookup import FORMAT_MASK
 from snapfs.fuse.union.no_log import INTEND_EXCHANGE, INTEND_XATTR
 from snapfs.fuse.union.node import METACOPY, Directory, Node
 from snapfs.fuse.union.notes import Place
 from snapfs.fuse.union.search import find
 from snapfs.fuse.wire import Opcode, structs
 from snapfs.overlay_format import is_whiteout
+from snapfs.overlay_marks import stat_entry
 from snapfs.syscalls import RENAME_EXCHANGE
 
 _REGULAR: Final = stat.S_IFREG

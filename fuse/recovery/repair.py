@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from snapfs.file_syscalls import set_times
 from snapfs.fuse.recovery.memory import SharedMemory
 from snapfs.fuse.union.found_nodes import copied_up_ino
-from snapfs.fuse.union.lookup import FORMAT_MASK, is_hidden_in_upper, stat_entry
+from snapfs.fuse.union.lookup import FORMAT_MASK, is_hidden_in_upper
 from snapfs.fuse.union.no_log import INTEND_TIMES
 from snapfs.fuse.union.node import (
     DETACHED,
@@ -28,7 +28,7 @@ from snapfs.fuse.union.node import (
 )
 from snapfs.fuse.union.remove_tree import list_names
 from snapfs.fuse.union.workdir import pinned_name
-from snapfs.overlay_marks import Marks, path_of
+from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

@@ -16,11 +16,11 @@ from typing import Final
 
 from snapfs.fuse.union import acl
 from snapfs.fuse.union.caller import Caller
-from snapfs.fuse.union.lookup import is_hidden_in_upper, stat_entry
+from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.node import PINNED, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer
-from snapfs.overlay_marks import path_of
+from snapfs.overlay_marks import path_of, stat_entry
 
 _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
 _PERMISSIONS: Final = 0o7777

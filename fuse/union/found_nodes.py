@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.data_places import note_place
-from snapfs.fuse.union.lookup import FORMAT_MASK, Found, stat_entry
+from snapfs.fuse.union.lookup import FORMAT_MASK, Found
 from snapfs.fuse.union.node import (
     IMPURE,
     LOWER_IMPURE,
@@ -18,7 +18,7 @@ from snapfs.fuse.union.node import (
     Node,
 )
 from snapfs.overlay_format import ORIGIN
-from snapfs.overlay_marks import Marks, path_of
+from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

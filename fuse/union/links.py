@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 
-from snapfs.fuse.union.lookup import is_hidden_in_upper, stat_entry
+from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.node import DETACHED, IMPURE, METACOPY, PINNED, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer, is_directory
+from snapfs.overlay_marks import stat_entry
 
 
 class Linker:

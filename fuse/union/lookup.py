@@ -5,7 +5,6 @@ Searching through the layers is in :mod:`snapfs.fuse.union.search`.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -44,24 +43,6 @@ class Found:
         self.places: list[tuple[int, bytes | None]] = [(layer, None)]
         self.flags = 0
         self.lower: tuple[os.stat_result, int] | None = None
-
-
-def stat_entry(directory_fd: int, name: bytes) -> os.stat_result | None:
-    """Return the status of an entry of an open directory, None if there is none.
-
-    A layer whose names are shorter than the mount's has no such entry either.
-
-    Raises:
-        OSError: From fstatat(2).
-    """
-    try:
-        return os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return None
-        raise
 
 
 def may_be_metacopy(

@@ -19,9 +19,10 @@ from snapfs.fuse.union.listing import (
     cookies_of,
     d_type,
 )
-from snapfs.fuse.union.lookup import is_hidden, stat_entry
+from snapfs.fuse.union.lookup import is_hidden
 from snapfs.fuse.union.node import IMPURE, REMOVED, XATTR_WHITEOUTS, Directory
 from snapfs.overlay_format import is_whiteout
+from snapfs.overlay_marks import stat_entry
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.indexed import KnownEntries

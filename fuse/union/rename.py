@@ -11,7 +11,7 @@ import errno
 import os
 from typing import Final
 
-from snapfs.fuse.union.lookup import is_hidden_in_upper, stat_entry
+from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.move import Move, os_error
 from snapfs.fuse.union.no_log import INTEND_EXCHANGE
 from snapfs.fuse.union.node import IMPURE, Directory, Node
@@ -19,6 +19,7 @@ from snapfs.fuse.union.remove import Remover
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer, is_directory
 from snapfs.overlay_format import is_whiteout
+from snapfs.overlay_marks import stat_entry
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE
 
 _NOT_EMPTY: Final = frozenset((errno.ENOTEMPTY, errno.EEXIST))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.copy_up import CopyUp
 from snapfs.fuse.union.identity import Identity
-from snapfs.fuse.union.lookup import is_hidden, stat_entry
+from snapfs.fuse.union.lookup import is_hidden
 from snapfs.fuse.union.node import (
     ALIASED,
     DETACHED,
@@ -20,6 +20,7 @@ from snapfs.fuse.union.node import (
 )
 from snapfs.fuse.union.workdir import WorkDirectory, exchange, pinned_name
 from snapfs.overlay_format import OPAQUE
+from snapfs.overlay_marks import stat_entry
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

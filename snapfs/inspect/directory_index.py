@@ -16,7 +16,7 @@ from snapfs.layer.extras import Extras
 from snapfs.layer.index import COLUMNS, LayerIndex
 from snapfs.layer.kinds import Flag, Kind
 from snapfs.layer.layer_directories import LayerDirectories
-from snapfs.layer.layer_search import below, stat_entry
+from snapfs.layer.layer_search import below
 from snapfs.layer.notes import Notes
 from snapfs.layer.overlay_entries import KINDS
 from snapfs.layer.shown_xattrs import shown_xattrs
@@ -27,7 +27,7 @@ from snapfs.overlay_format import (
     is_whiteout,
     is_xattr_whiteout,
 )
-from snapfs.overlay_marks import Marks, path_of
+from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 # No tar has sockets; they are shown as the nearest thing.
 _KINDS: Final = KINDS | {stat.S_IFSOCK: Kind.FIFO}

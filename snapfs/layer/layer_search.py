@@ -8,12 +8,11 @@ says where the layers below have the object, from their roots if it is absolute.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from snapfs.overlay_marks import Marks, path_of
+from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 if TYPE_CHECKING:
     from snapfs.layer.layer_view import LayerView
@@ -29,24 +28,6 @@ class Part(NamedTuple):
 def below(path: bytes, name: bytes) -> bytes:
     """Return the path of ``name`` in the directory ``path``; b"" is the root."""
     return path + b"/" + name if path else name
-
-
-def stat_entry(directory: int, name: bytes) -> os.stat_result | None:
-    """Return the status of an entry of an open directory, None if there is none.
-
-    A layer whose names are shorter has no such entry either.
-
-    Raises:
-        OSError: From fstatat(2).
-    """
-    try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return None
-        raise
 
 
 class Search:

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from snapfs.layer.layer_directories import LayerDirectories
-from snapfs.layer.layer_search import Part, Search, below, stat_entry
+from snapfs.layer.layer_search import Part, Search, below
 from snapfs.layer.notes import Notes
 from snapfs.layer.shown_xattrs import shown_xattrs
 from snapfs.layer.stored_owners import StoredOwners
 from snapfs.overlay_format import XattrPrefix, is_whiteout, is_xattr_whiteout
-from snapfs.overlay_marks import Marks, path_of
+from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 # Never waits, should a FIFO be there meanwhile.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
