@@ -12,7 +12,7 @@ from snapfs.fuse.operations.context import Context, caller_of
 from snapfs.fuse.operations.provenance import SPACE, provenance
 from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.caller import Caller
-from snapfs.fuse.union.node import Node
+from snapfs.fuse.union.node import PLAIN, Node
 from snapfs.fuse.wire import InitFlag, Opcode, SetxattrFlag, structs
 
 _ENODATA: Final = -errno.ENODATA
@@ -73,6 +73,8 @@ class XattrOperations:
         name = body[structs.GETXATTR_IN.size :].tobytes()[:-1]
         context = self._context
         node = context.node(request.nodeid)
+        if name == _CAPABILITIES and node.flags & PLAIN:
+            return _ENODATA  # asked for by each chown(2), too
         if self._tells and name.startswith(SPACE):
             return _sized(provenance(self._union, node, name), size)
         # Asked for at each first write and by each ls -l, and nearly never there.

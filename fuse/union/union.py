@@ -119,16 +119,19 @@ class Union:
         Raises:
             OSError: From opening the directory.
         """
-        if node.flags & PINNED:
+        flags, layer = node.flags, node.layer
+        if flags & PINNED:
             work_fd = self.stack.work_fd
             assert work_fd is not None
             return work_fd, pinned_name(node.nodeid)
         parent = node.parent
         if parent is None:
-            return self.stack.layers[node.layer].root_fd, b"."
-        layer = node.layer
-        if isinstance(node, Directory) and (
-            node.lower_paths is not None if layer else node.flags & REMOVED
+            return self.stack.layers[layer].root_fd, b"."
+        # Most are neither in a lower layer nor removed: nothing more to ask of them.
+        if (
+            (layer or flags & REMOVED)
+            and isinstance(node, Directory)
+            and (not layer or node.lower_paths is not None)
         ):
             return self.directory_fd(node, layer), b"."
         return self.directory_fd(parent, layer), node.name
@@ -233,6 +236,8 @@ class Union:
             OSError: From fstatat(2): the layer has changed below, or is gone.
         """
         status = self._stat(node)
+        if node.kind != _DIRECTORY and not node.flags & _UNLINKED:
+            return status, node.ino, status.st_nlink
         return status, node.ino, self.shown_nlink(node, status)
 
     def shown_nlink(self, node: Node, status: os.stat_result) -> int:
