@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from snapfs.fuse.operations.context import Context
+from snapfs.fuse.operations.ready import ReadyEntries
 from snapfs.fuse.operations.replies import ENTRY_REST
 from snapfs.fuse.session import Handler, Reply, Request
-from snapfs.fuse.union.listing import DOT_DOT_COOKIE, DT_DIR, Entry, Listing
+from snapfs.fuse.union.listing import DOT_DOT_COOKIE, Entry, Listing
 from snapfs.fuse.union.node import Directory
 from snapfs.fuse.wire import Opcode, structs
 
 _DIRENT: Final = structs.DIRENT.size
 _ENTRY: Final = structs.ENTRY_ATTR.size
 _PADDING: Final = tuple(bytes(-length % 8) for length in range(8))
-_INO: Final = struct.Struct("<Q")
-_attributes: Final = struct.Struct(f"{structs.ATTR.size}s").unpack_from
 _PADDED: Final = range(0, 256 + 8, 8)
 _DIRENTS: Final = tuple(
     struct.Struct(f"{structs.DIRENT.format}{padded}s").pack for padded in _PADDED
@@ -40,21 +39,13 @@ class ListingOperations:
     directory changes.
     """
 
-    __slots__ = (
-        "_context",
-        "_has_other_numbers",
-        "_has_ready_attributes",
-        "_replies",
-        "_union",
-    )
+    __slots__ = ("_context", "_ready", "_replies", "_union")
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._ready = ReadyEntries(context)
         self._replies = context.replies
         self._union = context.union
-        # The records have the owners on disk.
-        self._has_ready_attributes = context.union.options.ownership.is_identity
-        self._has_other_numbers = context.union.numbers.has_high_bits
 
     def handlers(self) -> Mapping[Opcode, Handler]:
         """Return the handlers by operation."""
@@ -91,47 +82,32 @@ class ListingOperations:
         union = self._union
         listing = union.listing(directory)
         fitting = _fitting(listing, offset, size)
-        # What an index has all there is to say of: no directory, which may be merged
-        # or renamed, and nothing that is a node already, which may have been changed.
-        positions = listing.positions if self._has_ready_attributes else {}
-        children = directory.children
-        ready = [
-            entry
-            for entry in fitting
-            if entry[3] in positions
-            and entry[2] != DT_DIR
-            and entry[4]
-            and entry[1] not in children
-        ]
-        first = nodeid = union.nodes.reserve(len(ready))
-        waiting = iter(ready)
-        next_ready = next(waiting, None)
-        rest, has_other_numbers = self._replies.entry_rest, self._has_other_numbers
-        parts: list[bytes] = []
+        ready, rest = self._ready.find, self._replies.entry_rest
+        # More than are needed, so that those that are follow one another.
+        first = union.nodes.reserve(len(fitting))
+        made: list[Entry] = []
         named: list[int] = []
+        parts: list[bytes] = []
         for entry in fitting:
             cookie, name, kind, layer, ino = entry
             length = len(name)
             eighths = (length + 7) >> 3
-            if entry is next_ready:
-                at = positions[layer][name]
-                (shown,) = _attributes(listing.records[layer], at)
-                if has_other_numbers:
-                    shown = _INO.pack(ino) + shown[_INO.size :]
+            found = ready(directory, listing, entry)
+            if found is not None:
+                ino, shown = found
+                nodeid = first + len(made)
+                made.append((cookie, name, kind, layer, ino))
+                whole = _WHOLE[eighths]
                 parts.append(
-                    _WHOLE[eighths](
-                        nodeid, rest, shown, ino, cookie, length, kind, name
-                    )
+                    whole(nodeid, rest, shown, ino, cookie, length, kind, name)
                 )
-                nodeid += 1
-                next_ready = next(waiting, None)
                 continue
             if cookie <= DOT_DOT_COOKIE:
                 head, ino = _NO_NODE, union.entry_ino(directory, entry)
             else:
                 head, ino = self._entry(directory, name, layer, ino, named)
             parts += (head, _DIRENTS[eighths](ino, cookie, length, kind, name))
-        union.nodes.add_listed(directory, ready, first, request.unique)
+        union.nodes.add_listed(directory, made, first, request.unique)
         union.nodes.log.referenced_many(request.unique, named)
         return b"".join(parts)
 
