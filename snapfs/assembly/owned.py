@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from snapfs.assembly.drivers import choose_for_store, known_drivers
 from snapfs.assembly.root_directory import (
@@ -26,8 +26,6 @@ from snapfs.metadata import MetadataStore
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
 from snapfs.state import (
     Ballast,
-    DirectoryReserve,
-    LoopImages,
     RootLock,
     SnapshotDirectories,
     StatePaths,
@@ -36,6 +34,10 @@ from snapfs.state import (
 )
 from snapfs.state.identity import SCRATCH_PREFIX, write_identity
 from snapfs.state.quota import QuotaLimiter
+
+if TYPE_CHECKING:
+    from snapfs.state.loop_images import LoopImages
+    from snapfs.state.reserve import DirectoryReserve
 
 
 class OwnedStore(SnapshotManager):
@@ -153,6 +155,8 @@ def _opened(
     try:
         reserve = None
         if reserve_size:
+            from snapfs.state.reserve import DirectoryReserve  # a service has one
+
             reserve = DirectoryReserve(paths, metadata.allocate_id, reserve_size)
         parts = ManagerParts(
             paths=paths,
@@ -207,6 +211,8 @@ def _images(
     is_wanted = settings.limit_backend == "loop" and driver == "kernel"
     if not is_wanted and not os.path.isdir(paths.images):
         return None
+    from snapfs.state.loop_images import LoopImages  # few stores have any
+
     default = settings.max_size if is_wanted else 0
     return LoopImages(paths, default, EXTRACTION_LABEL, makes_new=is_wanted)
 

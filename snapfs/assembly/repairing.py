@@ -11,7 +11,7 @@ from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import DataLossError, FailedPreconditionError
 from snapfs.manager.rebuilding import Rebuilt, rebuild
 from snapfs.overlay_format import fitting_prefix
-from snapfs.state import LoopImages, RootLock, StatePaths, open_identity
+from snapfs.state import RootLock, StatePaths, open_identity
 
 
 def repair_store(root: str | os.PathLike[str]) -> Rebuilt | None:
@@ -43,6 +43,8 @@ def repair_store(root: str | os.PathLike[str]) -> Rebuilt | None:
             if is_new:
                 raise no_store(paths)
             if os.path.isdir(paths.images):
+                from snapfs.state.loop_images import LoopImages
+
                 # What the snapshots with an image say of themselves lies in it.
                 images = LoopImages(paths, 0, EXTRACTION_LABEL, makes_new=False)
                 images.attach_all(lambda _number: True)

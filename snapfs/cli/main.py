@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
     Program: TypeAlias = Callable[[Sequence[str] | None, Library | None], int]
 
+_YOUNG_OBJECTS: Final = 50_000
 _INTERRUPTED: Final = 130  # as in snapfs.cli.exit_codes, which may not be loaded yet
 _STANDARD_ERROR: Final = 2  # sys.stderr may be at work on something else
 
 
 def run_process() -> NoReturn:
     """Run the program as this process, and end the process with its exit code."""
+    # The usual 700 would have the collector look through what is being loaded, which
+    # stays, a hundred times: a tenth of what a short command takes.
+    gc.set_threshold(_YOUNG_OBJECTS)
     code = main()
     if _is_watched():
         sys.exit(code)

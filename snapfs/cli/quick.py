@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from snapfs.values import dataclass
 
 if TYPE_CHECKING:
     from snapfs.cli.session import Library
@@ -21,7 +23,8 @@ _DRIVERS: Final = ("auto", "kernel", "fuse")
 _QUIET: Final = ("-q", "--quiet")
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Line:
     """The words of a command line that was understood.
 
     Attributes:

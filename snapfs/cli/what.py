@@ -23,10 +23,10 @@ from snapfs.cli.stacked import (
 from snapfs.errors import NotFoundError
 from snapfs.model import Kind
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
-from snapfs.snapshotter import Store
 
 if TYPE_CHECKING:
     from snapfs.image.reference import SourceReference
+    from snapfs.snapshotter import Store
 
 _WHOLE = Selection()
 

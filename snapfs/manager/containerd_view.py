@@ -8,14 +8,16 @@ command line made must therefore not show here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from snapfs.differ import Settler
 from snapfs.errors import AlreadyExistsError, NotFoundError
 from snapfs.manager.core import SnapshotManager
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.metadata import Row
 from snapfs.model import NO_LABELS, Info, Kind, Mount, Owner, Usage
+
+if TYPE_CHECKING:
+    from snapfs.differ import Settler
 
 TARGET_LABEL: Final = "containerd.io/snapshot.ref"
 """Under which name containerd will commit what it prepares (docs/snapshotters)."""

@@ -33,7 +33,7 @@ from snapfs.model import (
     StoreStatus,
     Usage,
 )
-from snapfs.worker import WorkerProcess
+from snapfs.worker.process import WorkerProcess
 
 
 class SnapshotManager:

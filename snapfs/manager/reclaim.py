@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import SnapfsError
 from snapfs.logs import Log
@@ -15,7 +15,10 @@ from snapfs.model import Garbage, Usage
 from snapfs.state import Ballast, SnapshotDirectories, StatePaths
 from snapfs.state.burst import Burst
 from snapfs.state.staged import unless_in_use
-from snapfs.worker import Removal, WorkerProcess
+from snapfs.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from snapfs.worker.removal import Removal
 
 _log = Log(__name__)
 

@@ -8,17 +8,13 @@ from snapfs.state.ballast import Ballast
 from snapfs.state.directories import SnapshotDirectories, SpaceLimiter
 from snapfs.state.identity import FORMAT_VERSION, StoreIdentity, open_identity
 from snapfs.state.lock import LockHolder, RootLock
-from snapfs.state.loop_images import LoopImages
 from snapfs.state.paths import StatePaths
-from snapfs.state.reserve import DirectoryReserve
 from snapfs.state.sidecar import SidecarRecord
 
 __all__ = [
     "FORMAT_VERSION",
     "Ballast",
-    "DirectoryReserve",
     "LockHolder",
-    "LoopImages",
     "RootLock",
     "SidecarRecord",
     "SnapshotDirectories",

@@ -11,15 +11,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from snapfs.errors import NotFoundError
 from snapfs.model import Usage
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory, sync_file
-from snapfs.state.loop_images import LoopImages
 from snapfs.state.paths import StatePaths
-from snapfs.state.reserve import DirectoryReserve
 from snapfs.state.sidecar import (
     SIDECAR_NAME,
     SidecarRecord,
@@ -27,6 +25,10 @@ from snapfs.state.sidecar import (
     create_unsynced_sidecar,
 )
 from snapfs.syscalls import syncfs
+
+if TYPE_CHECKING:
+    from snapfs.state.loop_images import LoopImages
+    from snapfs.state.reserve import DirectoryReserve
 
 _PRIVATE_MODE: Final = 0o700
 

@@ -8,9 +8,3 @@ lines of JSON. A request is ``{"op": "measure", "path": ...}`` or ``{"op": "remo
 ``{"error", "errno"}``. It ends when its input does, and so never outlives its owner
 for long.
 """
-
-from snapfs.worker.measuring import measure_tree
-from snapfs.worker.process import WorkerProcess
-from snapfs.worker.removal import Removal, remove_trees
-
-__all__ = ["Removal", "WorkerProcess", "measure_tree", "remove_trees"]

@@ -11,10 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from snapfs.errors import UnavailableError
 from snapfs.model import Usage
-from snapfs.worker.removal import Removal
 
 if TYPE_CHECKING:
     import subprocess
+
+    from snapfs.worker.removal import Removal
 
 
 class WorkerProcess:
@@ -121,6 +122,8 @@ def _removal(
     directory: str, size_bytes: int, inodes: int, number: int, text: str, path: str
 ) -> Removal:
     error = OSError(number, text, os.path.join(directory, path)) if number else None
+    from snapfs.worker.removal import Removal  # here, too: most remove nothing
+
     return Removal(Usage(size_bytes, inodes), error)
 
 

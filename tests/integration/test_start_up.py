@@ -40,8 +40,8 @@ EVENTS: Final = (
 
 
 # With room for a few of other versions of Python, and for little of ours.
-MOST_OF_A_MOUNT: Final = 102
-MOST_OTHERS_OF_A_MOUNT: Final = 62
+MOST_OF_A_MOUNT: Final = 93
+MOST_OTHERS_OF_A_MOUNT: Final = 60
 
 
 class Start(NamedTuple):

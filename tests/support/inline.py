@@ -7,7 +7,8 @@ takes longer than everything else.
 from __future__ import annotations
 
 from snapfs.manager import SnapshotManager
-from snapfs.worker import measure_tree, remove_trees
+from snapfs.worker.measuring import measure_tree
+from snapfs.worker.removal import remove_trees
 
 
 class InlineWorker:

@@ -20,7 +20,6 @@ from snapfs.manager.recovery import recover
 from snapfs.metadata import MetadataStore
 from snapfs.model import Durability, Mount, Stack
 from snapfs.state import (
-    LoopImages,
     RootLock,
     SnapshotDirectories,
     SpaceLimiter,
@@ -29,6 +28,7 @@ from snapfs.state import (
     open_identity,
 )
 from snapfs.state.identity import write_identity
+from snapfs.state.loop_images import LoopImages
 from snapfs.state.reserve import DirectoryReserve
 
 

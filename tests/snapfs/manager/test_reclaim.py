@@ -15,7 +15,7 @@ from snapfs.errors import AlreadyExistsError, UnavailableError
 from snapfs.manager import SnapshotManager
 from snapfs.model import Garbage
 from snapfs.state import SidecarRecord, SnapshotDirectories
-from snapfs.worker import Removal
+from snapfs.worker.removal import Removal
 from support.stores import commit_layer, fs_of, opened_store
 
 

@@ -20,7 +20,8 @@ from snapfs.kernel_overlay import OverlayDriver
 from snapfs.kernel_overlay.mounting import mount_all, unmount
 from snapfs.manager import SnapshotManager
 from snapfs.overlay_format import SIZE_LABEL, XattrPrefix
-from snapfs.state import LoopImages, StatePaths
+from snapfs.state import StatePaths
+from snapfs.state.loop_images import LoopImages
 from snapfs.syscalls import umount2
 from support.disks import small_disk
 from support.own_mounts import own_mounts

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from snapfs.errors import UnavailableError
-from snapfs.worker import WorkerProcess
+from snapfs.worker.process import WorkerProcess
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_a_closed_worker_starts_no_process(
 
 OWNER = """
 import os, sys
-from snapfs.worker import WorkerProcess
+from snapfs.worker.process import WorkerProcess
 worker = WorkerProcess()
 worker.measure("/nonexistent")
 print(worker._process.pid, flush=True)

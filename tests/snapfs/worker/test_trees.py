@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from snapfs.model import Usage
-from snapfs.worker import Removal, levels, measure_tree, remove_trees
+from snapfs.worker import levels
+from snapfs.worker.measuring import measure_tree
 from snapfs.worker.mount_watch import MountWatch
+from snapfs.worker.removal import Removal, remove_trees
 
 NOBODY = 65534
 DEEP = 3000  # levels: far more than PATH_MAX holds and than stay open
