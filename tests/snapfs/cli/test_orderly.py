@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
-from types import FrameType
 
 import click
 import pytest
@@ -13,19 +11,10 @@ import pytest
 from snapfs.cli.orderly import in_order
 from snapfs.errors import UnavailableError
 from support.sandbox import wait_until
+from support.waiting_threads import waits_within
 
 # Only a signal that nobody acts on meets this.
 TIMEOUT_S = 20
-
-
-def waits_for_the_work(thread: int) -> bool:
-    """Whether the thread has started the work and is in the call that waits for it."""
-    frame: FrameType | None = sys._current_frames()[thread]
-    names = []
-    while frame is not None and frame.f_code is not in_order.__code__:
-        names.append(frame.f_code.co_name)
-        frame = frame.f_back
-    return bool(names) and "start" not in names
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -39,7 +28,9 @@ def test_a_signal_that_another_thread_gets_stops_the_work(
     caller = threading.get_ident()
 
     def work() -> None:
-        wait_until(lambda: waits_for_the_work(caller), "the main thread to wait")
+        wait_until(
+            lambda: waits_within(caller, in_order.__code__), "the main thread to wait"
+        )
         signal.pthread_kill(threading.get_ident(), number)
         in_time.append(stopped.wait(TIMEOUT_S))
         raise UnavailableError("stopped")
