@@ -5,13 +5,14 @@ Grammar and algorithms: OCI image-spec, descriptor.md, "Digests".
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from snapfs.errors import InvalidArgumentError, UnimplementedError
+from snapfs.values import dataclass
 
 _GRAMMAR: Final = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 
@@ -35,7 +36,8 @@ class Hasher(Protocol):
         """Return the hash of all bytes taken in, in lower-case hex."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@functools.total_ordering
+@dataclass(frozen=True, slots=True)
 class Digest:
     """A verified reference ``algorithm:hex``; safe to use in a path.
 
@@ -46,6 +48,10 @@ class Digest:
     """
 
     text: str
+
+    def __lt__(self, other: Digest) -> bool:
+        """Sort by the text."""
+        return self.text < other.text
 
     def __post_init__(self) -> None:
         """Refuse what is not a digest."""

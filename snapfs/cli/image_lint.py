@@ -14,9 +14,9 @@ from snapfs.cli.finding_formats import Format, github, junit, sarif
 from snapfs.cli.image_opening import inspecting, platform_option
 from snapfs.cli.image_progress import ReadingProgress
 from snapfs.cli.image_shapes import json_path, shown_path
-from snapfs.cli.lazy import Command, did_you_mean, examples
+from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
-from snapfs.cli.wording import counted
+from snapfs.cli.wording import counted, did_you_mean
 from snapfs.errors import InvalidArgumentError
 from snapfs.inspect.findings import Checked, Finding, Severity
 from snapfs.inspect.lint import RULES, lint

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from snapfs.cli.lazy import did_you_mean
 from snapfs.cli.session import Session
+from snapfs.cli.wording import did_you_mean
 from snapfs.errors import InvalidArgumentError, NotFoundError
 from snapfs.image.opening import open_source
 from snapfs.image.reference import (
@@ -28,6 +27,8 @@ from snapfs.image.reference import (
 from snapfs.image.source import ImageSource
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from snapfs.image.registry.settings import RegistrySettings
 
 # Who has told containerd or Docker how to reach a registry need not tell us again.
@@ -132,12 +133,16 @@ def registry_settings() -> RegistrySettings:
 
 def _host_folders() -> tuple[Path, ...]:
     """Return where ``hosts.toml`` files are, as the variable or the usage has it."""
+    from pathlib import Path
+
     folders = os.environ.get("SNAPFS_CERTS_D") or _HOST_FOLDERS
     return tuple(map(Path, filter(None, folders.split(os.pathsep))))
 
 
 def _docker_config() -> Path:
     """Return where Docker's command line keeps its logins."""
+    from pathlib import Path
+
     folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     return Path(folder, "config.json")
 

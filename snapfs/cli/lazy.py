@@ -10,6 +10,7 @@ import click
 
 from snapfs.cli.catalog import CommandEntry
 from snapfs.cli.session import Session
+from snapfs.cli.wording import did_you_mean
 
 
 class LazyGroup(click.Group):
@@ -85,11 +86,3 @@ _JSON: Final = click.Option(
 def examples(*lines: str) -> str:
     """Return the epilog of a command's help: its examples, one a line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def did_you_mean(word: str, known: Mapping[str, object] | list[str]) -> str:
-    """Return a clause with the known words nearest to ``word``, or ""."""
-    import difflib
-
-    near = difflib.get_close_matches(word, list(known), n=3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -6,8 +6,9 @@ import os
 
 import click
 
-from snapfs.cli.lazy import Command, did_you_mean, examples
+from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
+from snapfs.cli.wording import did_you_mean
 from snapfs.errors import NotFoundError
 
 

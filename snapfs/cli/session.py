@@ -167,7 +167,7 @@ def suggesting(store: Store, key: str) -> Iterator[None]:
 
 def near_keys(store: Store, key: str) -> str:
     """Return a clause that names the keys nearest to ``key``, or ""."""
-    from snapfs.cli.lazy import did_you_mean
+    from snapfs.cli.wording import did_you_mean
 
     keys = [info.name for info in store.walk()]
     return did_you_mean(key, keys) if len(keys) <= _SUGGESTION_LIMIT else ""

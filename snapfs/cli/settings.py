@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from snapfs.cli.lazy import did_you_mean
 from snapfs.cli.session import Session
+from snapfs.cli.wording import did_you_mean
 from snapfs.errors import (
     InvalidArgumentError,
     NotFoundError,

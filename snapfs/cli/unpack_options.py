@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import click
 
-from snapfs.cli.lazy import did_you_mean
+from snapfs.cli.wording import did_you_mean
 from snapfs.layer.limits import (
     DEFAULT_XATTRS,
     DevicePolicy,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from snapfs.cli.access import Access, Selection
 from snapfs.cli.image_sources import open_image_source
 from snapfs.cli.mount_plan import ImagePart, MountPlan
@@ -17,6 +15,7 @@ from snapfs.image.source import ImageSource
 from snapfs.model import Kind
 from snapfs.overlay_format import XattrPrefix
 from snapfs.snapshotter import Store
+from snapfs.values import replace
 
 
 def plan_image(
@@ -39,7 +38,7 @@ def plan_image(
     with open_image_source(reference) as source:
         image = open_image(source, wanted)
         last = selection.last(len(image.layers), source.name)
-        needed = dataclasses.replace(image, layers=image.layers[:last])
+        needed = replace(image, layers=image.layers[:last])
         with session.store(create=True) as store:
             unpacked = _unpack(session, store, source, needed)
             details = store.details(str(needed.layers[-1].chain_id))
@@ -49,7 +48,7 @@ def plan_image(
     lowerdirs = (details.content, *below)
     plan = plan_directories(session, what, lowerdirs, access, prefix)
     part = ImagePart(image, first, last, unpacked)
-    return dataclasses.replace(plan, part=part)
+    return replace(plan, part=part)
 
 
 def _unpack(session: Session, store: Store, source: ImageSource, image: Image) -> int:

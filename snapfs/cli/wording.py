@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -69,3 +70,11 @@ def _escaped(char: str) -> str:
 def one_line(text: str) -> str:
     """Return a message as one printable line."""
     return printable(" ".join(text.split("\n")).strip())
+
+
+def did_you_mean(word: str, known: Mapping[str, object] | list[str]) -> str:
+    """Return a clause with the known words nearest to ``word``, or ""."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), n=3)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

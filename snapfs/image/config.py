@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,6 +11,7 @@ from snapfs.errors import DataLossError
 from snapfs.image.descriptor import Platform
 from snapfs.image.documents import parse_digest
 from snapfs.image.strict_json import decode, shown
+from snapfs.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from snapfs.digest import Digest
 from snapfs.errors import InvalidArgumentError
+from snapfs.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ document ambiguous: CVE-2021-41190.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from snapfs.errors import DataLossError, InvalidArgumentError, SnapfsError
 from snapfs.image import media_types
 from snapfs.image.descriptor import Descriptor, Platform
 from snapfs.image.strict_json import decode, shown
+from snapfs.values import dataclass, field
 
 # Of one manifest, index or image config; what registries and other readers allow.
 DOCUMENT_BYTES: Final = 4 << 20

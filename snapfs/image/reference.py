@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from snapfs.errors import InvalidArgumentError, SnapfsError
@@ -19,6 +17,7 @@ from snapfs.image.scheme_words import (
     SNAPSHOT,
 )
 from snapfs.image.strict_json import shown
+from snapfs.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +170,8 @@ def _from_path(text: str) -> SourceReference:
 
 def _unknown(text: str, snapshots: Collection[str]) -> str:
     said = f"{shown(text)} is neither a snapshot nor a SOURCE"
+    import difflib  # only for who has made a mistake
+
     hints = difflib.get_close_matches(text, snapshots, 3)
     scheme, colon, _ = text.partition(":")
     if colon:

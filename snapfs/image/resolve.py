@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from snapfs.digest import Digest, chain_ids
@@ -21,6 +20,7 @@ from snapfs.image.platform import candidates, host_platform, is_unknown, normali
 from snapfs.image.source import ImageSource
 from snapfs.image.strict_json import shown
 from snapfs.image.verified import read_document
+from snapfs.values import dataclass
 
 # Indexes within indexes. Builders write two at most; one blob can be listed often
 # in each, so that the number of documents read is bounded too.
@@ -93,12 +93,14 @@ def open_image(source: ImageSource, platform: Platform | None = None) -> Image:
     )
 
 
-@dataclass(slots=True)
 class _Search:
     """Finds one manifest below an index, reading no more than that takes."""
 
-    source: ImageSource
-    documents: int = 0
+    __slots__ = ("documents", "source")
+
+    def __init__(self, source: ImageSource) -> None:
+        self.source = source
+        self.documents = 0
 
     def find(
         self, root: Descriptor, platform: Platform | None

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from support.command import Command
+from support.image_files import pure_layout_files, write_directory
 from support.sandbox import REPOSITORY
 
 # Without "site", whose path files load modules of whoever installed something.
@@ -42,6 +43,8 @@ EVENTS: Final = (
 # With room for a few of other versions of Python, and for little of ours.
 MOST_OF_A_MOUNT: Final = 93
 MOST_OTHERS_OF_A_MOUNT: Final = 60
+MOST_OF_AN_IMAGE: Final = 117
+MOST_OTHERS_OF_AN_IMAGE: Final = 97
 
 
 class Start(NamedTuple):
@@ -110,4 +113,21 @@ def test_a_mount_by_the_kernel_loads_what_it_needs(
         "tempfile",
         "uuid",
     }.isdisjoint(start.others)
+    assert start.begun == []
+
+
+@pytest.mark.root
+def test_a_mount_of_an_unpacked_image_loads_little_more(
+    command: Command, target: Path, tmp_path: Path
+) -> None:
+    image = write_directory(tmp_path / "image", pure_layout_files(tmp_path))
+    command.ok("unpack", f"oci:{image}")
+
+    start = started(command, "--driver", "kernel", "mount", f"oci:{image}", str(target))
+
+    assert len(start.ours) <= MOST_OF_AN_IMAGE
+    assert len(start.others) <= MOST_OTHERS_OF_AN_IMAGE
+    assert {"click", "dataclasses", "inspect", "pathlib", "ssl"}.isdisjoint(
+        start.others
+    )
     assert start.begun == []

@@ -8,11 +8,11 @@ which containerd's and Podman's users know too.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from snapfs.digest import Digest
 from snapfs.errors import InvalidArgumentError
+from snapfs.values import dataclass
 
 DEFAULT_DOMAIN: Final = "docker.io"
 # A name that Docker wrote in its early days and that is still met.
