@@ -12,6 +12,7 @@ from snapfs.errors import InvalidArgumentError
 from snapfs.fuse.mount_config import IdRange
 
 _ALL_IDS: Final = 2**32 - 1
+_DIGITS: Final = 19  # of 64 bits
 """(uid_t) -1 is no identity."""
 
 _EMPTY_NAME: Final = (
@@ -85,9 +86,13 @@ def number(name: str, value: bytes) -> int:
     Raises:
         InvalidArgumentError: It is none.
     """
-    if not value.isdigit():
+    if not _is_number(value):
         raise InvalidArgumentError(f"option {name}={_shown(value)} is not a number")
     return int(value)
+
+
+def _is_number(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _DIGITS  # int() refuses thousands
 
 
 def identity(name: str, value: bytes) -> int:
@@ -150,7 +155,7 @@ def id_ranges(name: str, value: bytes) -> tuple[IdRange, ...]:
         InvalidArgumentError: It has another form, or leaves the 32-bit range.
     """
     fields = unescape(value).replace(b",", b":").split(b":")
-    if len(fields) % 3 or not all(field.isdigit() for field in fields):
+    if len(fields) % 3 or not all(map(_is_number, fields)):
         raise InvalidArgumentError(
             f"option {name}={_shown(value)} is not HOST:CONTAINER:SIZE[:...]"
         )

@@ -20,6 +20,7 @@ from snapfs.file_syscalls import open_in_root
 
 _LIMIT_BYTES: Final = 16 << 20  # of a file that an image brings
 _LAST_ID: Final = (1 << 31) - 1
+_ID_DIGITS: Final = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,9 +49,14 @@ def check_user(text: str) -> None:
         raise click.BadParameter(f"{text!r} is not of the form USER[:GROUP]")
 
 
+def _is_number(text: str) -> bool:
+    """Whether the kernel has such numbers; int() refuses thousands of digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= _ID_DIGITS
+
+
 def _is_word(text: str) -> bool:
     if text.isdecimal():
-        return int(text) <= _LAST_ID
+        return _is_number(text) and int(text) <= _LAST_ID
     return bool(text) and not text.startswith("-") and ":" not in text
 
 
@@ -88,7 +94,7 @@ def _user(users: list[list[str]], name: str) -> tuple[str, int, int]:
     for item in users:
         if name in (item[0], item[2]):
             return item[0], int(item[2]), int(item[3])
-    if name.isdecimal():
+    if _is_number(name):
         return "", int(name), 0
     raise NotFoundError(f"the tree has no user {name!r} in its /etc/passwd")
 
@@ -97,7 +103,7 @@ def _group(groups: list[list[str]], name: str) -> int:
     for item in groups:
         if name in (item[0], item[2]):
             return int(item[2])
-    if name.isdecimal():
+    if _is_number(name):
         return int(name)
     raise NotFoundError(f"the tree has no group {name!r} in its /etc/group")
 
@@ -115,5 +121,5 @@ def _fields(root_fd: int, name: str, least: int) -> Iterator[list[str]]:
         content = file.read(_LIMIT_BYTES) if is_file else b""
     for line in os.fsdecode(content).splitlines():
         fields = line.strip().split(":")
-        if len(fields) >= least and all(f.isdecimal() for f in fields[2:least]):
+        if len(fields) >= least and all(map(_is_number, fields[2:least])):
             yield fields

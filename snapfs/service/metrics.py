@@ -29,6 +29,7 @@ _BUCKETS_S: Final = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 _HIGHEST_PORT: Final = 65_535
+_PORT_DIGITS: Final = 5
 
 
 class FuseMount(NamedTuple):
@@ -127,8 +128,9 @@ def parse_address(address: str) -> tuple[str, int]:
     """
     host, separator, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    is_number = port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
-    if not separator or not host or not is_number:
+    # int() refuses thousands of digits.
+    is_number = port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS
+    if not separator or not host or not is_number or int(port) > _HIGHEST_PORT:
         raise InvalidArgumentError(
             f"{address!r} is no address for metrics; it is HOST:PORT, as in"
             " '127.0.0.1:9477'"

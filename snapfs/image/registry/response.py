@@ -17,6 +17,8 @@ from snapfs.image.registry.failures import unavailable
 _PIECE: Final = 64 << 10
 # What is read to the end so that its connection can be used again.
 _WORTH_READING: Final = 16 << 10
+# int() refuses thousands of digits.
+_DIGITS: Final = 40
 # A server that hands out a small document byte by byte is not waited for.
 _DOCUMENT_DEADLINE_S: Final = 120.0
 
@@ -37,8 +39,17 @@ class Response:
     @property
     def content_length(self) -> int | None:
         """Return the length that the server announced; None if it did not."""
-        text = self._raw.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return self.number("Content-Length")
+
+    def number(self, name: str) -> int | None:
+        """Return the number that a header is; None if it is not there, or none.
+
+        Of a number with more digits than any has, a part that is large enough.
+        """
+        text = self._raw.headers.get(name, "")
+        if not (text.isascii() and text.isdigit()):
+            return None
+        return int(text.lstrip("0")[:_DIGITS] or "0")
 
     def header_lines(self, name: str) -> list[str]:
         """Return each line of a header that may be repeated."""

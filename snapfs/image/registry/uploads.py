@@ -64,8 +64,7 @@ class Upload:
             response.close()
             return None
         self._expect(response, 202)
-        least = response.headers.get("OCI-Chunk-Min-Length", "")
-        least_bytes = int(least) if least.isascii() and least.isdigit() else 0
+        least_bytes = response.number("OCI-Chunk-Min-Length") or 0
         return Session(
             self._next_location(response, ""), min(least_bytes, _LARGEST_CHUNK)
         )

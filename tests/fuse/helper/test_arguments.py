@@ -145,6 +145,11 @@ def test_id_mappings_take_colons_and_escaped_commas(separator: str) -> None:
             ["-o", "lowerdir=/a,gidmapping=0:4294967290:9", "/m"], "32-bit", id="range"
         ),
         pytest.param(
+            ["-o", f"lowerdir=/a,max_write={'9' * 5000}", "/m"],
+            "is not a number",
+            id="digits",
+        ),
+        pytest.param(
             ["-o", "lowerdir=/a,xattr_permissions=2", "/m"], "xattr_perm", id="override"
         ),
         pytest.param(["-o", "upperdir=/u", "/m"], "workdir", id="no-workdir"),

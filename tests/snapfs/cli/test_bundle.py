@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from snapfs.cli.mount_plan import ImagePart, MountPlan
 from snapfs.cli.oci_config import ContainerProcess, runtime_config
 from snapfs.cli.oci_process import ProcessOptions, container_process, container_user
-from snapfs.cli.oci_user import ContainerUser, find_user
+from snapfs.cli.oci_user import ContainerUser, check_user, find_user
 from snapfs.digest import Digest
 from snapfs.errors import NotFoundError
 from snapfs.image.config import ImageConfig, Process
@@ -120,7 +121,8 @@ def test_a_user_is_looked_up_in_the_tree(
 ) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "real").write_text(
-        "# users\nbroken\nbad:x:no:1::/:\nroot:x:0:0:root:/root:/bin/sh\n"
+        "# users\nbroken\nbad:x:no:1::/:\n" + f"web:x:{'9' * 5000}:1::/:\n"
+        "root:x:0:0:root:/root:/bin/sh\n"
         "web:x:33:34::/:\nweb:x:1:1::/:\n"
     )
     # As some distributions have it; it must not leave the tree.
@@ -130,6 +132,12 @@ def test_a_user_is_looked_up_in_the_tree(
     )
 
     assert find_user(str(tmp_path), text) == expected
+
+
+def test_a_number_that_no_user_has_is_refused() -> None:
+    for text in ("9" * 5000, "5:99999999999", "\u0661"):
+        with pytest.raises(click.BadParameter, match="not of the form"):
+            check_user(text)
 
 
 def test_a_tree_without_users_has_numbers_only(tmp_path: Path) -> None:

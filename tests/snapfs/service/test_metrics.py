@@ -145,7 +145,9 @@ def test_fuse_mounts_tell_their_requests(
     assert scraper.samples("snapfs_fuse_copied_bytes_total") == {("/mnt",): 4096}
 
 
-@pytest.mark.parametrize("address", ["9477", ":9477", "host:", "host:x", "host:70000"])
+@pytest.mark.parametrize(
+    "address", ["9477", ":9477", "host:", "host:x", "host:70000", f"host:{'9' * 5000}"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InvalidArgumentError, match=r"as in .127\.0\.0\.1:9477"):
         parse_address(address)
