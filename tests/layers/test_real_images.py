@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,22 @@ _WORKER_BYTES = 200_000_000
 """What DESIGN allows one process that unpacks."""
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LayoutWriter]:
+    """Builds an image by its name, once for all tests, which only read it."""
+
+    @functools.cache
+    def built(name: str) -> LayoutWriter:
+        return build_image(name, tmp_path_factory.mktemp("image") / "layout")
+
+    return built
+
+
 @pytest.fixture
-def image(request: pytest.FixtureRequest, layout: Path) -> LayoutWriter:
-    return build_image(request.param, layout)
+def image(
+    request: pytest.FixtureRequest, build: Callable[[str], LayoutWriter]
+) -> LayoutWriter:
+    return build(request.param)
 
 
 def without_directory_times(tree: Tree) -> Tree:
