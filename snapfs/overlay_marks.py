@@ -18,7 +18,7 @@ IMPURE: Final = "impure"
 
 _NO_NAMES: Final[Collection[str]] = ()
 # Kernel: ovl_get_redirect_xattr(): "/a/b" without empty parts, or one plain name.
-_REDIRECT: Final = re.compile(rb"(?:/[^/\0]+)+|[^/\0]+", re.DOTALL)
+_REDIRECT: Final = rb"(?:/[^/\0]+)+|[^/\0]+"
 _NO_NAME: Final = frozenset((b".", b".."))  # EACCES of lookup_one_len()
 _METACOPY_HEADER: Final = 4
 
@@ -104,7 +104,7 @@ class Marks:
         value = self.value(overlay_format.REDIRECT)
         if value is None:
             return None
-        if _REDIRECT.fullmatch(value) is None:
+        if re.fullmatch(_REDIRECT, value) is None:
             raise OSError(errno.EINVAL, f"invalid redirect {value!r}", self._path)
         if not _NO_NAME.isdisjoint(value.split(b"/")):
             raise OSError(errno.EACCES, f"invalid redirect {value!r}", self._path)
