@@ -12,6 +12,7 @@ from typing import Final
 
 from snapfs import errors, syscalls
 from snapfs.fuse.driver import HELPER
+from snapfs.fuse.helper.launcher import launcher_words
 from snapfs.model import Mount
 
 MOUNT_TYPES: Final = (f"fuse3.{HELPER}", f"fuse.{HELPER}")
@@ -42,8 +43,7 @@ def mount_union(mount: Mount, target: str) -> None:
         SnapfsError: Nothing is mounted, for another reason.
     """
     command = [
-        # -P: a directory named snapfs in the working directory is not the program.
-        *(sys.executable, "-P", "-m", "snapfs.fuse.helper"),
+        *launcher_words(sys.executable, _package_root()),
         *(mount.source, target, "-o", ",".join(mount.options)),
     ]
     done = subprocess.run(  # noqa: S603 - our own program
@@ -57,6 +57,14 @@ def mount_union(mount: Mount, target: str) -> None:
         said = os.fsdecode(done.stderr).strip().removeprefix(f"{HELPER}: ")
         kind = _ERRORS.get(done.returncode, errors.SnapfsError)
         raise kind(said or f"{HELPER} ended with status {done.returncode}")
+
+
+def _package_root() -> str:
+    """Return the directory that holds the package, wherever it was loaded from."""
+    # The top package is loaded; naming it here would be an import that points up.
+    place = sys.modules["snapfs"].__file__
+    assert place is not None, "the package has an __init__"
+    return os.path.dirname(os.path.dirname(os.path.abspath(place)))
 
 
 def unmount_union(target: str, *, lazy: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Final
 
 # Without "site" an interpreter starts in half the time, and so does each import: no
@@ -16,13 +15,19 @@ from snapfs.fuse.helper.main import main
 sys.exit(main())"""
 
 
-def launcher_text(interpreter: str, package_root: str) -> str:
-    """Return a shell script that runs ``snapfs-fuse`` with its arguments.
+def launcher_words(interpreter: str, package_root: str) -> list[str]:
+    """Return the command that runs ``snapfs-fuse``, without its arguments.
 
     Args:
         interpreter: Path of the Python to run it with.
         package_root: The directory that holds the package ``snapfs``.
     """
-    program = _PROGRAM.format(root=package_root)
-    words = [interpreter, "-IS", "-c", program]
+    return [interpreter, "-IS", "-c", _PROGRAM.format(root=package_root)]
+
+
+def launcher_text(interpreter: str, package_root: str) -> str:
+    """Return a shell script that runs ``snapfs-fuse`` with its arguments."""
+    import shlex  # here: who runs the command itself needs no script
+
+    words = launcher_words(interpreter, package_root)
     return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
