@@ -31,6 +31,7 @@ def test_ls_as_json_is_one_object_a_line(filled: CommandLine) -> None:
     assert set(records[0]) == {
         *("name", "parent", "kind", "created", "updated", "labels"),
         *("owner", "driver", "durability", "directory", "lowerdirs", "usage"),
+        "id_maps",
     }
 
 
