@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final, NamedTuple
+from typing import Final
 
 from snapfs import syscalls
 from snapfs.fuse.session import fusermount
 from snapfs.fuse.session.connection import Connection, device_at
+from snapfs.values import dataclass
 
 DEVICE: Final = "/dev/fuse"
 READ_AHEAD_KB: Final = 1024
@@ -25,7 +26,8 @@ _REFUSED: Final = (errno.EPERM, errno.EACCES)
 _NO_NEW_API: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 
-class MountOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MountOptions:
     """How to mount; the names are those of mount.fuse3(8).
 
     Attributes:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Self
 
 from snapfs.fuse.wire.flags import InitFlag
 from snapfs.fuse.wire.structs import INIT_IN, INIT_IN_EXT, INIT_OUT
+from snapfs.values import dataclass
 
 MAJOR: Final = 7
 MINOR_MAX: Final = 45
@@ -73,7 +74,8 @@ PASSTHROUGH_FLAGS: Final = _all_of(
 """For data that the kernel reads and writes itself; wants a ``max_stack_depth``."""
 
 
-class Wishes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Wishes:
     """What the filesystem would like; the kernel may offer less.
 
     Attributes:
@@ -102,7 +104,8 @@ class Wishes(NamedTuple):
 _STATE: Final = Struct("<IQQIIIII")
 
 
-class Negotiated(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Negotiated:
     """What a session has agreed on; to be handed over with its descriptor.
 
     Attributes:
@@ -139,7 +142,16 @@ class Negotiated(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes, for the process that takes the session over."""
-        return _STATE.pack(*self)
+        return _STATE.pack(
+            self.minor,
+            self.flags,
+            self.offered,
+            self.max_write,
+            self.max_readahead,
+            self.max_pages,
+            self.max_stack_depth,
+            self.time_gran,
+        )
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:

@@ -10,13 +10,13 @@ from typing import (
     TYPE_CHECKING,
     Concatenate,
     Final,
-    NamedTuple,
     ParamSpec,
     TypeVar,
 )
 
 from snapfs.cli.output import Output
 from snapfs.errors import NotFoundError
+from snapfs.values import dataclass
 
 if TYPE_CHECKING:
     from snapfs.assembly import ServeSettings
@@ -74,7 +74,8 @@ def _give_way() -> None:
     give_way()
 
 
-class Library(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Library:
     """The calls that commands make into the library; tests put fakes here."""
 
     open_store: Callable[[str, str, bool], AbstractContextManager[Store]] = _open_store

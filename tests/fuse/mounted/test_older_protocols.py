@@ -18,13 +18,14 @@ LARGE = os.urandom(1 << 20) * 3
 
 # Runs the helper with a lower minor in its wishes.
 PROGRAM = """
+import dataclasses
 import sys
 from snapfs.fuse import serving
 from snapfs.fuse.helper.main import main
 
 minor = int(sys.argv.pop(1))
 wishes_of = serving.wishes_of
-serving.wishes_of = lambda *of: wishes_of(*of)._replace(minor=minor)
+serving.wishes_of = lambda *of: dataclasses.replace(wishes_of(*of), minor=minor)
 sys.exit(main())
 """
 

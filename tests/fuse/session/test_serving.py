@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -210,7 +211,7 @@ def test_an_older_protocol_serves_as_well(tmp_path: Path) -> None:
     filesystem = MemoryFilesystem({b"a": b"first"})
 
     with served(
-        filesystem, tmp_path / "mnt", wishes=WISHES._replace(minor=31)
+        filesystem, tmp_path / "mnt", wishes=dataclasses.replace(WISHES, minor=31)
     ) as session:
         content = (tmp_path / "mnt" / "a").read_bytes()
         (tmp_path / "mnt" / "a").write_bytes(b"second")
