@@ -16,6 +16,7 @@ from typing import Final
 
 from snapfs.fuse.union import acl
 from snapfs.fuse.union.caller import Caller
+from snapfs.fuse.union.data import Data
 from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.node import PINNED, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
@@ -24,6 +25,10 @@ from snapfs.overlay_marks import path_of, stat_entry
 
 _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
 _PERMISSIONS: Final = 0o7777
+_NO_DESCRIPTORS: Final = frozenset((errno.EMFILE, errno.ENFILE))
+_CREATE: Final = (
+    os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NOATIME | os.O_CLOEXEC
+)
 
 Make = Callable[[int, bytes, int], None]
 """Makes an object: directory descriptor, name, mode."""
@@ -36,10 +41,21 @@ class Creator:
     caller may create in the directory: that was checked.
     """
 
-    __slots__ = ("_identity", "_is_plain_ownership", "_union", "_writer")
+    __slots__ = (
+        "_data",
+        "_identity",
+        "_is_plain_ownership",
+        "_opens_new_files",
+        "_union",
+        "_writer",
+    )
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, data: Data) -> None:
         self._writer = writer
+        self._data = data
+        # A server may give the file another owner, who alone may open with O_NOATIME.
+        upper = writer.union.stack.upper
+        self._opens_new_files = upper is not None and not upper.is_remote
         self._union = writer.union
         self._identity = writer.identity
         self._is_plain_ownership = writer.union.options.ownership.is_identity
@@ -52,6 +68,8 @@ class Creator:
         Raises:
             OSError: EPERM, it would be a whiteout; EEXIST, ENOSPC, EROFS ...
         """
+        if stat.S_ISREG(mode) and self._opens_new_files:
+            return self._make_file(parent, name, mode, caller)
         if stat.S_ISCHR(mode) and rdev == _WHITEOUT_DEVICE:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
 
@@ -59,6 +77,31 @@ class Creator:
             os.mknod(new, new_mode, rdev, dir_fd=dir_fd)
 
         return self._create(parent, name, mode, caller, make)
+
+    def _make_file(
+        self, parent: Directory, name: bytes, mode: int, caller: Caller
+    ) -> Node:
+        """Create a regular file and keep it open: as a rule it is written to next."""
+        opened = -1
+
+        def make(dir_fd: int, new: bytes, new_mode: int) -> None:
+            nonlocal opened
+            try:
+                opened = os.open(new, _CREATE, new_mode & _PERMISSIONS, dir_fd=dir_fd)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    raise
+                _mknod(dir_fd, new, new_mode)  # nothing was made yet (path_openat)
+
+        try:
+            node = self._create(parent, name, mode, caller, make)
+        except BaseException:
+            if opened >= 0:
+                os.close(opened)
+            raise
+        if opened >= 0:
+            self._data.keep_writer(node, opened)
+        return node
 
     def make_directory(
         self, parent: Directory, name: bytes, mode: int, caller: Caller

@@ -116,6 +116,10 @@ class Data:
             self.close_descriptor(reader)
         return fd
 
+    def keep_writer(self, node: Node, fd: int) -> None:
+        """Take over a descriptor that was opened to change ``node``, just made."""
+        self._keep(self._writers, node.nodeid, fd)
+
     def _open_upper(self, node: Node) -> int:
         if node.layer:  # cannot be; and if it were, no lower file may be written
             raise OSError(errno.EIO, "a lower file was about to be changed", node.name)

@@ -396,3 +396,54 @@ def _work_as_nobody(root: Path) -> None:
             os.write(2, repr(results).encode())
     finally:
         os._exit(status)
+
+
+def test_a_new_file_is_open_already_when_it_is_written_to(
+    engine: EngineTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.create("new", mode=0o400)
+    node = engine.node("new")
+
+    def refuse(*_arguments: object, **_options: object) -> int:
+        raise AssertionError("opened once more")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert engine.changes.data.write(node, 0, b"data") == 4
+    assert engine.changes.data.read(node, 0, 9) == b"data"
+
+
+def test_files_are_made_without_a_descriptor_to_spare(
+    sandbox: Sandbox, engine: EngineTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = os.open
+
+    def refuse(path: bytes, flags: int, mode: int = 0, *, dir_fd: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EMFILE, "too many open files")
+        return real_open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refuse)
+    engine.create("new", mode=0o640)
+    monkeypatch.undo()
+
+    assert stat.S_IMODE((sandbox.upper / "new").stat().st_mode) == 0o640
+    engine.write("new", 0, b"data")
+    assert (sandbox.upper / "new").read_bytes() == b"data"
+
+
+def test_a_file_that_could_not_be_made_stays_open_for_nobody(
+    engine: EngineTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.unlink("dir/file")
+    opened = len(os.listdir("/proc/self/fd"))
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="no space"):
+        engine.create("dir/file")
+    monkeypatch.undo()
+
+    assert len(os.listdir("/proc/self/fd")) == opened
+    engine.create("dir/file")
