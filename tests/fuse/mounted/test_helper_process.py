@@ -133,6 +133,27 @@ def test_sigterm_unmounts(layers: Layers, name: str) -> None:
     assert not os.path.ismount(merged)
 
 
+def test_sigterm_ends_it_though_a_mount_namespace_has_a_copy(layers: Layers) -> None:
+    lower, upper, work, merged = layers
+    _helper("-o", union_options([lower], upper, work), "overlay", str(merged))
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", "echo copied; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as copy:
+        assert copy.stdout is not None
+        assert copy.stdout.readline() == b"copied\n"
+        umount2(str(merged))
+        servers = _named(merged, "snapfs-fuse")
+        assert len(servers) == 1
+
+        servers[0].terminate()
+
+        wait_until(lambda: not _servers(merged), "the server's end")
+        assert copy.poll() is None
+        copy.communicate()
+
+
 def test_relative_directories_count_from_where_it_is_called(layers: Layers) -> None:
     lower, *_ = layers
 
