@@ -90,3 +90,11 @@ class CommandLine:
 @pytest.fixture
 def snapfs(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path / "root")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """An empty directory to mount on."""
+    place = tmp_path / "target"
+    place.mkdir()
+    return place

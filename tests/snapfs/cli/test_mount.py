@@ -12,13 +12,6 @@ from .conftest import CommandLine
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    place = tmp_path / "target"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def filled(snapfs: CommandLine) -> CommandLine:
     snapfs.store.prepare("making")
     snapfs.store.commit("base", "making")

@@ -61,13 +61,6 @@ LEFT = [
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    place = tmp_path / "target"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def filled(snapfs: CommandLine, tmp_path: Path) -> CommandLine:
     snapfs.environment["TMPDIR"] = str(tmp_path)  # for changes that nobody keeps
     snapfs("prepare", "first")
