@@ -14,10 +14,10 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import PermissionDeniedError, UnavailableError
 from snapfs.fuse.recovery.memory import WORD_DIED_AT, WORD_KEEPER, WORD_RESTARTS
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import socket

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import Final
+
+from snapfs.light_typing import Final
 
 UNMOUNTED: Final = (errno.ENODEV, errno.ECONNABORTED)
 _LARGEST: Final = 32 << 10

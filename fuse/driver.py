@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from snapfs.driver import EXTRACTION_LABEL, single_directory
 from snapfs.errors import InvalidArgumentError, ResourceExhaustedError
+from snapfs.light_typing import Final
 from snapfs.model import Kind, Mount, Stack
 from snapfs.overlay_format import (
     GID_MAPPING_LABEL,

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final
 
 from snapfs.fuse.opened import LiveMount, OpenedUnion
 from snapfs.fuse.recovery import SharedMemory
@@ -20,6 +19,7 @@ from snapfs.fuse.session.connection import Connection
 from snapfs.fuse.union.layers import Layer, LayerStack
 from snapfs.fuse.union.workdir import WorkDirectory
 from snapfs.fuse.wire import Negotiated
+from snapfs.light_typing import TYPE_CHECKING, Any, Final
 from snapfs.overlay_format import XattrPrefix
 
 if TYPE_CHECKING:

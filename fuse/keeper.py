@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
 
 from snapfs.fuse import death
 from snapfs.fuse.handover import become_new
@@ -34,6 +33,7 @@ from snapfs.fuse.server import HANDED_OVER, STOPPED, UNMOUNTED, Server
 from snapfs.fuse.session.stopping import HAND_OVER
 from snapfs.fuse.wire import InitFlag
 from snapfs.fuse.wire.structs import IN_HEADER
+from snapfs.light_typing import Final
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CRASHED: Final = 70

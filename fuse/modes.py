@@ -9,11 +9,11 @@ privilege and is the faster one for all but large files that are read once or ma
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import UnavailableError
 from snapfs.fuse.operations.opens import register, unregister
 from snapfs.fuse.wire import FAST_FLAGS, PASSTHROUGH_FLAGS, InitFlag, Wishes
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.syscalls import statfs_type
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from snapfs.light_typing import Final
 from snapfs.overlay_format import XattrPrefix
 
 ENDLESS_S: Final = float(1 << 30)

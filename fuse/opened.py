@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import FailedPreconditionError, UnavailableError
 from snapfs.fuse.mount_config import MountConfig
@@ -14,6 +13,7 @@ from snapfs.fuse.ownership import ownership_of
 from snapfs.fuse.union.layers import Layer, LayerStack, open_lower, open_upper
 from snapfs.fuse.union.options import UnionOptions
 from snapfs.fuse.union.workdir import WorkDirectory, open_work_directory
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import XattrPrefix, fitting_prefix, make_whiteout
 
 if TYPE_CHECKING:

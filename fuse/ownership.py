@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import Final
 
 from snapfs.fuse.mount_config import IdRange, MountConfig
 from snapfs.fuse.union.union import Ownership
+from snapfs.light_typing import Final
 
 _OVERFLOW: Final = 65534
 """What the kernel shows for an identity that a namespace does not map."""

@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import Final
 
 from snapfs.fuse.control import start_control
 from snapfs.fuse.opened import LiveMount
@@ -23,6 +22,7 @@ from snapfs.fuse.session import WORKERS, Reply, Request, Session, Wait
 from snapfs.fuse.union.changes import Changes
 from snapfs.fuse.union.union import Union
 from snapfs.fuse.wire import opcode_name
+from snapfs.light_typing import Final
 
 UNMOUNTED: Final = 0
 STOPPED: Final = 74

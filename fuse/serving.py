@@ -8,7 +8,6 @@ import os
 import resource
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
 
 from snapfs.errors import UnavailableError
 from snapfs.fuse import handover
@@ -18,6 +17,7 @@ from snapfs.fuse.mount_config import MountConfig
 from snapfs.fuse.opened import LiveMount, open_union
 from snapfs.fuse.recovery import SharedMemory
 from snapfs.fuse.session import Connection, MountOptions, initialise, mount
+from snapfs.light_typing import Final
 
 _NO_FUSE: Final = (errno.ENOENT, errno.ENODEV, errno.EPERM, errno.EACCES)
 _DESCRIPTORS: Final = 1 << 20

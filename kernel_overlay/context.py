@@ -12,9 +12,9 @@ import errno
 import functools
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs import syscalls
+from snapfs.light_typing import Final
 
 _MADE_UP: Final = "snapfs_made_up"
 _LOG_MESSAGE_MAX: Final = 8192

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs import syscalls
 from snapfs.errors import (
@@ -17,6 +16,7 @@ from snapfs.errors import (
     SnapfsError,
     UnavailableError,
 )
+from snapfs.light_typing import Final
 from snapfs.logs import Log
 
 _LOG: Final = Log(__name__)

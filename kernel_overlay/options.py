@@ -12,11 +12,11 @@ import functools
 import os
 import posixpath
 from collections.abc import Sequence
-from typing import Final
 
 from snapfs import syscalls
 from snapfs.errors import InvalidArgumentError, ResourceExhaustedError
 from snapfs.kernel_overlay.words import FLAG_WORDS
+from snapfs.light_typing import Final
 from snapfs.overlay_format import MAX_LOWERDIRS, XattrPrefix
 
 _ON_OFF: Final = ("on", "off")

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs import syscalls
 from snapfs.errors import (
@@ -23,6 +22,7 @@ from snapfs.errors import (
 from snapfs.kernel_overlay import context, id_map
 from snapfs.kernel_overlay.failures import translate, undo_mount
 from snapfs.kernel_overlay.overlay import Overlay, mount_data
+from snapfs.light_typing import Final
 from snapfs.logs import Log
 from snapfs.overlay_format import OVERLAYFS_MAGIC
 

@@ -11,11 +11,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs import mountinfo, syscalls
 from snapfs.errors import PermissionDeniedError, UnavailableError
 from snapfs.kernel_overlay.failures import translate
+from snapfs.light_typing import Final
 from snapfs.overlay_format import OPAQUE, OVERLAYFS_MAGIC, XattrPrefix, is_whiteout
 
 _SCRATCH_PREFIX: Final = ".snapfs-probe-"

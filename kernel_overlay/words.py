@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Final
 
 from snapfs import syscalls
+from snapfs.light_typing import Final
 from snapfs.values import dataclass
 
 _MS_MANDLOCK: Final = 0x40

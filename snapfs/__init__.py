@@ -9,7 +9,7 @@ not pay for SQLite, gRPC or the command line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.assembly import open_store

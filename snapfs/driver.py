@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
-
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import Final, Protocol
 from snapfs.model import Kind, Mount, Stack
 from snapfs.values import dataclass
 

@@ -12,7 +12,8 @@ import ctypes
 import errno
 import os
 import struct
-from typing import Final
+
+from snapfs.light_typing import Final
 
 AT_FDCWD: Final = -100
 AT_SYMLINK_FOLLOW: Final = 0x400

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
 
+from snapfs.light_typing import Final
 from snapfs.values import dataclass, field
 
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Final
 
+from snapfs.light_typing import Final
 from snapfs.values import dataclass
 
 MOUNTINFO: Final = "/proc/self/mountinfo"

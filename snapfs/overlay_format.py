@@ -14,9 +14,9 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Final, NamedTuple
 
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import Final, NamedTuple
 
 OVERLAYFS_MAGIC: Final = 0x794C7630
 MAX_LOWERDIRS: Final = 500

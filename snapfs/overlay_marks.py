@@ -9,9 +9,9 @@ import errno
 import os
 import re
 from collections.abc import Collection
-from typing import Final
 
 from snapfs import overlay_format
+from snapfs.light_typing import Final
 from snapfs.overlay_format import XattrPrefix
 
 IMPURE: Final = "impure"

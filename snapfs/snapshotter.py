@@ -27,8 +27,8 @@ says or raises and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
+from snapfs.light_typing import Protocol
 from snapfs.model import (
     NO_LABELS,
     Durability,

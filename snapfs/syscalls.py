@@ -18,7 +18,8 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+
+from snapfs.light_typing import Final, TypeAlias
 
 StrPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 

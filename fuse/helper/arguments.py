@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Sequence
-from typing import Final
 
 from snapfs.errors import InvalidArgumentError
 from snapfs.fuse.helper.options import apply_options
 from snapfs.fuse.mount_config import MountConfig
+from snapfs.light_typing import Final
 
 _FLAGS: Final = frozenset(("-f", "-d", "--debug", "-h", "--help", "-V", "--version"))
 

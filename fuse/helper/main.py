@@ -11,13 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, TextIO
 
 from snapfs import errors
 from snapfs.fuse import handover
 from snapfs.fuse.helper.arguments import Arguments, Wanted, parse
 from snapfs.fuse.mount_config import MountConfig
 from snapfs.fuse.serving import go_on, serve_mount
+from snapfs.light_typing import Final, TextIO
 
 _USAGE: Final = """\
 usage: snapfs-fuse [-f] [-d] [-o OPTIONS] [SOURCE] MOUNTPOINT

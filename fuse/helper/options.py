@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
 
 from snapfs.errors import InvalidArgumentError
 from snapfs.fuse.helper import words
 from snapfs.fuse.mount_config import MAX_WRITE, MountConfig
+from snapfs.light_typing import Final, TypeAlias
 from snapfs.overlay_format import XattrPrefix
 
 Setter: TypeAlias = Callable[[MountConfig, str, bytes], None]

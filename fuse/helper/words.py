@@ -6,10 +6,9 @@ character after it as it is, so that a directory's name may hold commas and colo
 
 from __future__ import annotations
 
-from typing import Final
-
 from snapfs.errors import InvalidArgumentError
 from snapfs.fuse.mount_config import IdRange
+from snapfs.light_typing import Final
 
 _ALL_IDS: Final = 2**32 - 1
 _DIGITS: Final = 19  # of 64 bits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.file_syscalls import UTIME_NOW
 from snapfs.fuse.operations.context import EROFS, Context, caller_of
@@ -13,6 +12,7 @@ from snapfs.fuse.union.attributes import SetAttributes
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.node import Node
 from snapfs.fuse.wire import Opcode, SetattrValid, structs
+from snapfs.light_typing import Final
 
 _MODE: Final = int(SetattrValid.MODE)
 _UID: Final = int(SetattrValid.UID)

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.mount_config import MountConfig
 from snapfs.fuse.operations.replies import Replies
@@ -16,6 +15,7 @@ from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.copy_up import LARGE_FILE
 from snapfs.fuse.union.node import DETACHED, METACOPY, Directory, Node
 from snapfs.fuse.union.union import Union
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.operations.opens import Opens

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import Context, caller_of, two_names
 from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.node import Directory, Node
 from snapfs.fuse.wire import Opcode, OpenFlag, structs
+from snapfs.light_typing import Final
 
 _KEEP_CACHE: Final = int(OpenFlag.KEEP_CACHE)
 _OPENED: Final = structs.OPEN_OUT.pack(0, _KEEP_CACHE, 0)

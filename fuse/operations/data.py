@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from struct import Struct
-from typing import Final
 
 from snapfs.fuse.operations.context import Context, caller_of
 from snapfs.fuse.session import Handler, Later, Reply, Request
@@ -19,6 +18,7 @@ from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.node import METACOPY, Node
 from snapfs.fuse.union.set_ids import drop_set_ids_if_lost
 from snapfs.fuse.wire import FsyncFlag, Opcode, WriteFlag, structs
+from snapfs.light_typing import Final
 
 _LARGEST_READ: Final = 1 << 20
 """``fuse_max_pages_limit`` of 256 pages; what is more is read by a worker."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import Context
 from snapfs.fuse.session import Handler, Later, Reply, Request
 from snapfs.fuse.wire import ROOT_ID, Opcode, structs
+from snapfs.light_typing import Final
 from snapfs.syscalls import syncfs
 
 _NAME_BYTES: Final = 255

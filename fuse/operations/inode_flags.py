@@ -11,12 +11,12 @@ import fcntl
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import Context
 from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.node import Node
 from snapfs.fuse.wire import Opcode, structs
+from snapfs.light_typing import Final
 
 _ENOTTY: Final = -errno.ENOTTY
 _EROFS: Final = -errno.EROFS

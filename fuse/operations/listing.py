@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Final
 
 from snapfs.fuse.operations.context import Context
 from snapfs.fuse.operations.ready import ReadyEntries
@@ -13,6 +12,7 @@ from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.listing import DOT_DOT_COOKIE, Entry, Listing
 from snapfs.fuse.union.node import Directory
 from snapfs.fuse.wire import Opcode, structs
+from snapfs.light_typing import Final
 
 _DIRENT: Final = structs.DIRENT.size
 _ENTRY: Final = structs.ENTRY_ATTR.size

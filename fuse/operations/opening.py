@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import EROFS, ESTALE, Context, caller_of
 from snapfs.fuse.operations.opens import Opens
@@ -20,6 +19,7 @@ from snapfs.fuse.union.attributes import SetAttributes
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.node import METACOPY, Node
 from snapfs.fuse.wire import Opcode, OpenInFlag, structs
+from snapfs.light_typing import Final
 
 _KILL_SUIDGID: Final = int(OpenInFlag.KILL_SUIDGID)
 

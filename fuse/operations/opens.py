@@ -18,11 +18,11 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.node import METACOPY, Node
 from snapfs.fuse.wire import OpenFlag, structs
 from snapfs.fuse.wire.ioctls import BACKING_CLOSE, BACKING_ID, BACKING_MAP, BACKING_OPEN
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs.fuse.union.node import DETACHED, PINNED, Directory, Node
 from snapfs.fuse.union.union import Union
+from snapfs.light_typing import Final
 
 SPACE: Final = b"user.snapfs."
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.listing import DT_DIR, Entry, Listing, d_type
 from snapfs.fuse.union.lookup import may_be_metacopy
 from snapfs.fuse.union.node import LOWER_IMPURE, Directory
 from snapfs.fuse.wire import structs
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.operations.context import Context

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import Context, two_names
 from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.node import Directory
 from snapfs.fuse.wire import Opcode, structs
+from snapfs.light_typing import Final
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE
 
 _EINVAL: Final = -errno.EINVAL

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final
 
 from snapfs.fuse.union.union import Ownership
 from snapfs.fuse.wire import structs
+from snapfs.light_typing import Final
 
 _NS_PER_S: Final = 1_000_000_000
 _MASK_32: Final = (1 << 32) - 1

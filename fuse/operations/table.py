@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from snapfs.fuse.operations.attributes import AttributeOperations
 from snapfs.fuse.operations.context import EROFS, Context
@@ -18,6 +17,7 @@ from snapfs.fuse.operations.removal import RemovalOperations
 from snapfs.fuse.operations.xattrs import XattrOperations
 from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.wire import OPCODE_COUNT, Opcode
+from snapfs.light_typing import Final
 
 _CHANGING: Final = (
     Opcode.MKNOD,

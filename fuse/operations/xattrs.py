@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
 
 from snapfs.fuse.operations.context import Context, caller_of
 from snapfs.fuse.operations.provenance import SPACE, provenance
@@ -14,6 +13,7 @@ from snapfs.fuse.session import Handler, Reply, Request
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.node import PLAIN, Node
 from snapfs.fuse.wire import InitFlag, Opcode, SetxattrFlag, structs
+from snapfs.light_typing import Final
 
 _ENODATA: Final = -errno.ENODATA
 _EPERM: Final = -errno.EPERM

@@ -6,10 +6,9 @@ but in the buffer that it was read into.
 
 from __future__ import annotations
 
-from typing import Final
-
 from snapfs.fuse.recovery.memory import BUFFERS, WORD_BUFFER, SharedMemory
 from snapfs.fuse.session.request import Buffers
+from snapfs.light_typing import Final
 
 _FIRST_BYTES: Final = 8
 """Length and operation of a message: zeros are none."""

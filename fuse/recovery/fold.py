@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from struct import iter_unpack, unpack_from
-from typing import Final
 
 from snapfs.fuse.recovery import records
+from snapfs.light_typing import Final
 
 _KIND_SHIFT: Final = 12
 

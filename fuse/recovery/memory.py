@@ -19,9 +19,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from typing import Final
 
 from snapfs.file_syscalls import fallocate
+from snapfs.light_typing import Final
 
 FORMAT: Final = 0x736E617066730003
 """What the memory holds, "snapfs" and a number; a server that knows another refuses."""

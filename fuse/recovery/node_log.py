@@ -11,13 +11,13 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from struct import Struct, pack
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.operations.opens import OpensLog
 from snapfs.fuse.recovery import records
 from snapfs.fuse.recovery.memory import AREA_BYTES, WORD_AREA, WORD_TAIL, area_start
 from snapfs.fuse.union.no_log import NoLog
 from snapfs.fuse.union.node import DRESSED, PLAIN, Directory, Node
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.recovery.memory import SharedMemory

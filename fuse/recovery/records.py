@@ -9,7 +9,8 @@ of the message whose answer gave it, as who took capabilities away has.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+
+from snapfs.light_typing import Final
 
 NODE: Final = 1
 NODE_HEAD: Final = Struct("<BBBHHIQQQ")

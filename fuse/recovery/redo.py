@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from snapfs.fuse.operations import Context
 from snapfs.fuse.operations.context import two_names
@@ -24,6 +23,7 @@ from snapfs.fuse.union.node import METACOPY, Directory, Node
 from snapfs.fuse.union.notes import Place
 from snapfs.fuse.union.search import find
 from snapfs.fuse.wire import Opcode, structs
+from snapfs.light_typing import Final
 from snapfs.overlay_format import is_whiteout
 from snapfs.overlay_marks import stat_entry
 from snapfs.syscalls import RENAME_EXCHANGE

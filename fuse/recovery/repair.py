@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from snapfs.file_syscalls import set_times
 from snapfs.fuse.recovery.memory import SharedMemory
@@ -28,6 +27,7 @@ from snapfs.fuse.union.node import (
 )
 from snapfs.fuse.union.remove_tree import list_names
 from snapfs.fuse.union.workdir import pinned_name
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from snapfs.fuse.recovery.fold import Folded, FoldedNode
 from snapfs.fuse.union.found_nodes import KINDS
@@ -15,6 +14,7 @@ from snapfs.fuse.union.node import (
     Directory,
     Node,
 )
+from snapfs.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snapfs.fuse.operations.opens import Opens

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from snapfs.fuse.operations.opens import unregister
 from snapfs.fuse.recovery.buffers import SharedBuffers
@@ -17,6 +16,7 @@ from snapfs.fuse.recovery.takeover import Unanswered, apply_last_forget
 from snapfs.fuse.session import Handler, Reply, Request, Session
 from snapfs.fuse.session.replies import failure
 from snapfs.fuse.union.workdir import purge
+from snapfs.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snapfs.fuse.opened import LiveMount

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.recovery import records
 from snapfs.fuse.recovery.memory import WORD_SUSPECT, SharedMemory
@@ -23,6 +22,7 @@ from snapfs.fuse.wire.structs import (
     IN_HEADER,
     OUT_HEADER,
 )
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.recovery.buffers import SharedBuffers

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from types import TracebackType
-from typing import Final, Self
 
 from snapfs.fuse.session import fusermount
+from snapfs.light_typing import Final, Self
 from snapfs.syscalls import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 
 _READ_AHEAD: Final = "/sys/class/bdi/{}/read_ahead_kb"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.session.request import Handler, Reply, Request
 from snapfs.fuse.session.tracing import Trace, traced
 from snapfs.fuse.wire import OPCODE_COUNT, UNANSWERED, Opcode
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.session.workers import Wait, Workers

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from typing import Final
+
+from snapfs.light_typing import Final
 
 _NAMES: Final = ("fusermount3", "fusermount")
 # A set-uid program must be found in a trusted place, not in the caller's PATH.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs.fuse.wire import Negotiated, Opcode, Wishes, negotiate
 from snapfs.fuse.wire.negotiation import MAJOR, downgrade_reply, major_of
 from snapfs.fuse.wire.structs import IN_HEADER, OUT_HEADER
+from snapfs.light_typing import Final
 
 # FUSE_MIN_READ_BUFFER; before the INIT has been answered max_write is a page.
 _BUFFER_BYTES: Final = 64 << 10

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
 
 from snapfs import syscalls
 from snapfs.fuse.session import fusermount
 from snapfs.fuse.session.connection import Connection, device_at
+from snapfs.light_typing import Final
 from snapfs.values import dataclass
 
 DEVICE: Final = "/dev/fuse"

@@ -12,7 +12,6 @@ import errno
 import os
 from collections.abc import Iterable
 from struct import pack
-from typing import Final
 
 from snapfs.fuse.wire import InvalEntryFlag, NotifyCode
 from snapfs.fuse.wire.structs import (
@@ -25,6 +24,7 @@ from snapfs.fuse.wire.structs import (
     NOTIFY_STORE,
     OUT_HEADER,
 )
+from snapfs.light_typing import Final
 
 _EXPIRE_ONLY: Final = int(InvalEntryFlag.EXPIRE_ONLY)
 # fuse_notify_prune() works them off in chunks; 1024 node ids fit every buffer.

@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, TypeVar
+
+from snapfs.light_typing import Final, Generic, TypeVar
 
 _JOIN_S: Final = 0.05
 """How often a pool that is to end looks whether only tasks are left that hang."""

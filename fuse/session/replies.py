@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs.fuse.session.request import Reply
 from snapfs.fuse.session.statistics import BYTES_OUT, ERRORS, REPLIES
 from snapfs.fuse.wire import opcode_name
 from snapfs.fuse.wire.structs import OUT_HEADER
+from snapfs.light_typing import Final
 
 _HEADER: Final = OUT_HEADER.size
 _JOINED_BYTES: Final = 4096

@@ -9,10 +9,10 @@ large body.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
 
 from snapfs.fuse.wire import OPCODE_COUNT
 from snapfs.fuse.wire.structs import IN_HEADER
+from snapfs.light_typing import Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 

@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from signal import SIGTERM, pthread_kill
-from typing import Final
 
 from snapfs.fuse.session.connection import Connection
 from snapfs.fuse.session.dispatch import Dispatch
@@ -28,6 +27,7 @@ from snapfs.fuse.session.tracing import Trace
 from snapfs.fuse.session.workers import Wait, Workers
 from snapfs.fuse.wire import OPCODE_COUNT, Negotiated, Wishes
 from snapfs.fuse.wire.structs import IN_HEADER
+from snapfs.light_typing import Final
 
 WORKERS: Final = 4
 """Threads at most: enough to keep a disk busy beside a large copy."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from snapfs.fuse.wire import OPCODE_COUNT, opcode_name
+from snapfs.light_typing import Final
 
 REPLIES: Final = 0
 ERRORS: Final = 1

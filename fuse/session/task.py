@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from signal import SIGKILL
-from typing import Final
 
 from snapfs.fuse.session.request import Later, Reply, Request
+from snapfs.light_typing import Final
 
 _SIGKILL_BIT: Final = 1 << (SIGKILL - 1)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 from snapfs.fuse.session.request import Handler, Later, Reply, Request
+from snapfs.light_typing import TypeAlias
 
 Trace: TypeAlias = Callable[[int, int, Reply], object]
 """Called with the opcode, the node id and the reply of each request."""

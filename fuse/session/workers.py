@@ -6,13 +6,13 @@ import errno
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias
 
 from snapfs.fuse.session.pool import WorkerPool
 from snapfs.fuse.session.replies import ReplyWriter, failure, log_failure
 from snapfs.fuse.session.request import Handler, Later, Reply, Request
 from snapfs.fuse.session.task import Task
 from snapfs.fuse.wire.structs import INTERRUPT_IN
+from snapfs.light_typing import Final, TypeAlias
 
 _ONE_QUEUE: Final = 0
 _PATIENCE_S: Final = 10.0

@@ -11,7 +11,8 @@ import errno
 import os
 import stat
 import struct
-from typing import Final, NamedTuple
+
+from snapfs.light_typing import Final, NamedTuple
 
 ACCESS: Final = b"system.posix_acl_access"
 DEFAULT: Final = b"system.posix_acl_default"

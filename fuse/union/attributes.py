@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
 
 from snapfs.file_syscalls import UTIME_OMIT, set_times
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.data import Data
 from snapfs.fuse.union.node import Directory, Node
 from snapfs.fuse.union.writer import Writer
+from snapfs.light_typing import Final
 
 _SET_IDS: Final = stat.S_ISUID | stat.S_ISGID
 _SETGID_ONLY: Final = stat.S_ISGID | stat.S_IXGRP

@@ -14,7 +14,8 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from typing import Final
+
+from snapfs.light_typing import Final
 
 _BLOCK: Final = 512  # st_blocks counts in these, stat(2)
 _DIRECTORY_BYTES: Final = 4096

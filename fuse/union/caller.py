@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from snapfs.light_typing import Final
 from snapfs.overlay_format import in_initial_user_namespace
 
 _CAP_FOWNER: Final = 1 << 3

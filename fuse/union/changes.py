@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from snapfs.fuse.union.attributes import Attributes
 from snapfs.fuse.union.budget import Budget
@@ -23,6 +22,7 @@ from snapfs.fuse.union.rename import Renamer
 from snapfs.fuse.union.set_xattrs import XattrSetter
 from snapfs.fuse.union.workdir import WorkDirectory, pinned_name
 from snapfs.fuse.union.writer import Writer
+from snapfs.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

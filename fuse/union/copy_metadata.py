@@ -11,9 +11,9 @@ import fcntl
 import os
 import stat
 import struct
-from typing import Final
 
 from snapfs.file_syscalls import set_times
+from snapfs.light_typing import Final
 from snapfs.overlay_format import XattrPrefix
 
 _GETFLAGS: Final = 0x80086601  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS of linux/fs.h

@@ -15,7 +15,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from snapfs.file_syscalls import link_descriptor, set_times
 from snapfs.fuse.union import copy_metadata
@@ -32,6 +31,7 @@ from snapfs.fuse.union.node import (
 )
 from snapfs.fuse.union.origin import OriginMarks
 from snapfs.fuse.union.workdir import WorkDirectory, pinned_name, rename_new
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import METACOPY as METACOPY_MARK
 from snapfs.overlay_marks import path_of
 

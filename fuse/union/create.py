@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
 
 from snapfs.fuse.union import acl
 from snapfs.fuse.union.caller import Caller
@@ -21,6 +20,7 @@ from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.node import PINNED, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer
+from snapfs.light_typing import Final
 from snapfs.overlay_marks import path_of, stat_entry
 
 _WHITEOUT_DEVICE: Final = os.makedev(0, 0)

@@ -12,7 +12,6 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from snapfs import file_syscalls
 from snapfs.fuse.union.budget import growing
@@ -20,6 +19,7 @@ from snapfs.fuse.union.file_data import write_all
 from snapfs.fuse.union.node import METACOPY, Directory, Node
 from snapfs.fuse.union.set_ids import Changer, drop_set_ids, drop_set_ids_if_lost
 from snapfs.fuse.union.writer import Writer, read_only
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

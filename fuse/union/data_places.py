@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from snapfs.fuse.union.descriptors import open_beneath
 from snapfs.fuse.union.lookup import Found, may_be_attributes
 from snapfs.fuse.union.node import LOWER_IMPURE, METACOPY
 from snapfs.fuse.union.search import find
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.overlay_format import METACOPY as METACOPY_MARK
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import errno
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs.fuse.union.layers import LayerStack
 from snapfs.fuse.union.node import REMOVED, Directory
+from snapfs.light_typing import Final
 
 DEFAULT_LIMIT: Final = 512
 _MINIMUM: Final = 16

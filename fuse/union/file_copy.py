@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
 
 from snapfs.fuse.union.file_data import never
 from snapfs.fuse.union.node import METACOPY, Node
+from snapfs.light_typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.copy_up import CopyUp

@@ -6,7 +6,8 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
-from typing import Final
+
+from snapfs.light_typing import Final
 
 SMALL_FILE: Final = 64 * 1024
 """Up to here one read and one write cost less than any other way."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.data_places import note_place
 from snapfs.fuse.union.lookup import FORMAT_MASK, Found
@@ -17,6 +16,7 @@ from snapfs.fuse.union.node import (
     Directory,
     Node,
 )
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import ORIGIN
 from snapfs.overlay_marks import Marks, path_of, stat_entry
 

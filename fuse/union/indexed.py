@@ -11,9 +11,9 @@ import os
 import stat
 from collections import OrderedDict
 from struct import Struct
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.listing import DT_WHT
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.layers import EntrySource

@@ -14,10 +14,10 @@ import os
 import stat
 import struct
 import sys
-from typing import Final
 
 from snapfs.file_syscalls import open_by_handle_at
 from snapfs.fuse.union.layers import Layer, LayerStack
+from snapfs.light_typing import Final
 
 # struct ovl_fb (fs/overlayfs/overlayfs.h): version, magic, length, flags, type, uuid.
 _HEADER: Final = struct.Struct("5B16s")

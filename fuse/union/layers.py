@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
 
 from snapfs.fuse.union.indexed import indexed
+from snapfs.light_typing import TYPE_CHECKING, Final, Protocol
 from snapfs.overlay_format import XattrPrefix
 from snapfs.syscalls import (
     MOUNT_ATTR_ATIME,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
 from zlib import crc32
+
+from snapfs.light_typing import Final, TypeAlias
 
 Entry: TypeAlias = tuple[int, bytes, int, int, int]
 """(cookie, name, ``d_type``, layer, ``st_ino`` or 0 where it takes a lookup)."""

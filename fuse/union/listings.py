@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.listing import Entry, Listing
 from snapfs.fuse.union.merging import read_listing
 from snapfs.fuse.union.node import Directory
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union

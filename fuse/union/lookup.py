@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final
 
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import WHITEOUT
 from snapfs.overlay_marks import Marks, path_of
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from itertools import count
-from typing import TYPE_CHECKING, TypeAlias
 
 from snapfs.fuse.union.listing import (
     DOT_COOKIE,
@@ -21,6 +20,7 @@ from snapfs.fuse.union.listing import (
 )
 from snapfs.fuse.union.lookup import is_hidden
 from snapfs.fuse.union.node import IMPURE, REMOVED, XATTR_WHITEOUTS, Directory
+from snapfs.light_typing import TYPE_CHECKING, TypeAlias
 from snapfs.overlay_format import is_whiteout
 from snapfs.overlay_marks import stat_entry
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.node import METACOPY, Directory, Node
 from snapfs.fuse.union.writer import Writer
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import REDIRECT
 from snapfs.overlay_marks import Marks, path_of
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2

@@ -7,7 +7,7 @@ of them, so they hold no more than cannot be found again at once (see
 
 from __future__ import annotations
 
-from typing import Final
+from snapfs.light_typing import Final
 
 ROOT_ID: Final = 1
 

@@ -6,10 +6,10 @@ Of one that died after the change and before its table had it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from snapfs.fuse.union.move import Move
 from snapfs.fuse.union.node import Directory, Node
+from snapfs.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.links import Linker

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from snapfs.file_syscalls import name_to_handle_at
 from snapfs.fuse.union.inode_numbers import encode_origin, filesystem_uuid
 from snapfs.fuse.union.node import IMPURE, Directory
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.overlay_format import ORIGIN
 from snapfs.overlay_marks import IMPURE as IMPURE_MARK
 from snapfs.overlay_marks import path_of

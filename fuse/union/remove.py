@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs.fuse.union.copy_metadata import copy_to_entry
 from snapfs.fuse.union.node import REMOVED, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer, is_directory
+from snapfs.light_typing import Final
 
 _NOT_EMPTY: Final = frozenset((errno.ENOTEMPTY, errno.EEXIST))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final
 
 from snapfs.fuse.union.lookup import is_hidden_in_upper
 from snapfs.fuse.union.move import Move, os_error
@@ -18,6 +17,7 @@ from snapfs.fuse.union.node import IMPURE, Directory, Node
 from snapfs.fuse.union.remove import Remover
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer, is_directory
+from snapfs.light_typing import Final
 from snapfs.overlay_format import is_whiteout
 from snapfs.overlay_marks import stat_entry
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE

@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.lookup import FORMAT_MASK, Found, is_hidden, may_be_metacopy
 from snapfs.fuse.union.node import IMPURE, LOWER_IMPURE, METACOPY, XATTR_WHITEOUTS
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_marks import Marks, path_of, stat_entry
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final, Protocol
+
+from snapfs.light_typing import Final, Protocol
 
 _SET_IDS: Final = stat.S_ISUID | stat.S_ISGID
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
 
 from snapfs.fuse.union.acl import ACCESS, DEFAULT
 from snapfs.fuse.union.no_log import INTEND_XATTR
 from snapfs.fuse.union.node import DRESSED, PLAIN, Node
 from snapfs.fuse.union.set_ids import Changer, loses_setgid
 from snapfs.fuse.union.writer import Writer, read_only
+from snapfs.light_typing import Final
 from snapfs.overlay_marks import path_of
 
 _NAME_MAX: Final = 255  # XATTR_NAME_MAX

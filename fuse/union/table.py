@@ -10,11 +10,11 @@ the same table (:mod:`snapfs.fuse.recovery`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from snapfs.fuse.union.listing import Entry
 from snapfs.fuse.union.no_log import NO_LOG, NoLog
 from snapfs.fuse.union.node import ALIASED, DETACHED, ROOT_ID, Directory, Node
+from snapfs.light_typing import Final
 
 _SHRINK_AT: Final = 4
 _SMALL: Final = 4096

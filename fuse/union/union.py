@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
 
 from snapfs.fuse.union import data_places, reading, xattrs
 from snapfs.fuse.union.budget import Budget
@@ -32,6 +31,7 @@ from snapfs.fuse.union.options import Ownership, UnionOptions
 from snapfs.fuse.union.search import find
 from snapfs.fuse.union.table import NodeTable
 from snapfs.fuse.union.workdir import pinned_name
+from snapfs.light_typing import Final
 
 __all__ = ["Ownership", "Union", "UnionOptions", "pinned_name"]
 

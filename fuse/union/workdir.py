@@ -19,10 +19,10 @@ import fcntl
 import os
 import stat
 import time
-from typing import Final
 
 from snapfs import overlay_format
 from snapfs.fuse.union.remove_tree import list_names, remove_tree
+from snapfs.light_typing import Final
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 WORK: Final = b"work"

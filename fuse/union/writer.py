@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
 
 from snapfs.fuse.union.copy_up import CopyUp
 from snapfs.fuse.union.identity import Identity
@@ -19,6 +18,7 @@ from snapfs.fuse.union.node import (
     Node,
 )
 from snapfs.fuse.union.workdir import WorkDirectory, exchange, pinned_name
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import OPAQUE
 from snapfs.overlay_marks import stat_entry
 

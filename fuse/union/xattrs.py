@@ -11,10 +11,10 @@ import errno
 import os
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
 
 from snapfs.fuse.union import acl
 from snapfs.fuse.union.node import DRESSED, PLAIN
+from snapfs.light_typing import TYPE_CHECKING, Final, Protocol
 from snapfs.overlay_marks import path_of
 
 if TYPE_CHECKING:

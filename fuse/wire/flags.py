@@ -7,7 +7,8 @@ binds the plain integer first (``int(OpenFlag.KEEP_CACHE)``).
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Final
+
+from snapfs.light_typing import Final
 
 
 class InitFlag(IntFlag):

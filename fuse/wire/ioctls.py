@@ -7,7 +7,8 @@ buffer: pass a ``bytearray``, not ``bytes``.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+
+from snapfs.light_typing import Final
 
 CLONE: Final = 0x8004E500
 """Join a freshly opened device to a session; takes CLONE_ARGUMENT."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import os
 from struct import Struct
-from typing import Final, NamedTuple, Self
 
 from snapfs.fuse.wire.flags import InitFlag
 from snapfs.fuse.wire.structs import INIT_IN, INIT_IN_EXT, INIT_OUT
+from snapfs.light_typing import Final, NamedTuple, Self
 from snapfs.values import dataclass
 
 MAJOR: Final = 7

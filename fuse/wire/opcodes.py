@@ -7,7 +7,8 @@ Values are those of ``enum fuse_opcode`` and ``enum fuse_notify_code`` in
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+
+from snapfs.light_typing import Final
 
 
 class Opcode(IntEnum):

@@ -8,7 +8,8 @@ fixed part (``fuse_mknod_in`` and the like) is followed by it, NUL-terminated.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+
+from snapfs.light_typing import Final
 
 # Framing.
 IN_HEADER: Final = Struct("<IIQQIIIHxx")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from types import TracebackType
-from typing import Final, Protocol, Self
 
 from snapfs.assembly.owned import OwnedStore, owned_store, refuse_unfit
 from snapfs.assembly.root_directory import holds_store, no_store, try_lock
@@ -15,6 +14,7 @@ from snapfs.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from snapfs.light_typing import Final, Protocol, Self
 from snapfs.snapshotter import Store
 from snapfs.state import RootLock, StatePaths
 from snapfs.values import replace

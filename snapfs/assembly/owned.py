@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
 
 from snapfs.assembly.drivers import choose_for_store, known_drivers
 from snapfs.assembly.root_directory import (
@@ -20,6 +19,7 @@ from snapfs.errors import (
     FailedPreconditionError,
     ResourceExhaustedError,
 )
+from snapfs.light_typing import TYPE_CHECKING, Self
 from snapfs.manager import ManagerParts, SnapshotManager
 from snapfs.manager.recovery import recover
 from snapfs.metadata import MetadataStore

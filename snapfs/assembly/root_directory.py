@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs.errors import (
     DataLossError,
@@ -22,6 +21,7 @@ from snapfs.errors import (
     SnapfsError,
     UnavailableError,
 )
+from snapfs.light_typing import Final
 from snapfs.overlay_format import fitting_prefix
 from snapfs.state import LockHolder, RootLock, StatePaths, open_identity
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from snapfs.light_typing import Final
 from snapfs.model import Durability
 from snapfs.values import dataclass
 

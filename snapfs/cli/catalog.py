@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+
+from snapfs.light_typing import Final, NamedTuple
 
 
 class CommandEntry(NamedTuple):

@@ -15,10 +15,10 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs.cli.access import Access
 from snapfs.errors import InvalidArgumentError, SnapfsError
+from snapfs.light_typing import Final
 from snapfs.values import dataclass
 
 _PREFIX: Final = "snapfs-changes-"

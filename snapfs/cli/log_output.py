@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+
+from snapfs.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.abc import Loader

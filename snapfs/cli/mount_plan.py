@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from snapfs.cli.changes import Changes
 from snapfs.cli.output import Output
 from snapfs.cli.shapes import mount_shape
 from snapfs.cli.wording import counted
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.model import Mount
 from snapfs.values import dataclass, field
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal
 
 from snapfs.cli.wording import one_line, printable
+from snapfs.light_typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from snapfs.cli.pager import Pager

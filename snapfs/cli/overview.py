@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
 
 from snapfs import __version__
 from snapfs.cli.catalog import CATALOG
+from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from snapfs.cli.session import Library

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
 
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.values import dataclass
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import (
+
+from snapfs.cli.output import Output
+from snapfs.errors import NotFoundError
+from snapfs.light_typing import (
     TYPE_CHECKING,
     Concatenate,
     Final,
     ParamSpec,
     TypeVar,
 )
-
-from snapfs.cli.output import Output
-from snapfs.errors import NotFoundError
 from snapfs.values import dataclass
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from snapfs.cli.wording import timestamp
+from snapfs.light_typing import TypeAlias
 from snapfs.model import (
     Finding,
     Garbage,

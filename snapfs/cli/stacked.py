@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from snapfs.cli.access import Access
 from snapfs.cli.changes import Changes, changes_for
 from snapfs.cli.mount_plan import MountPlan
 from snapfs.cli.session import Session
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.model import Kind, Mount, SnapshotDetails, Stack
 from snapfs.overlay_format import XattrPrefix, fitting_prefix, has_sys_admin
 from snapfs.values import replace

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snapfs.cli.access import Access, Selection
 from snapfs.cli.changes import changes_for
 from snapfs.cli.directories import existing_directory, snapshot_directories
@@ -21,6 +19,7 @@ from snapfs.cli.stacked import (
     stack_of,
 )
 from snapfs.errors import NotFoundError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.model import Kind
 from snapfs.overlay_format import XattrPrefix, fitting_prefix
 

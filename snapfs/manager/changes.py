@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
 
 from snapfs import values
 from snapfs.driver import EXTRACTION_LABEL
 from snapfs.errors import DataLossError, NotFoundError, ResourceExhaustedError
+from snapfs.light_typing import Final
 from snapfs.logs import Log
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors

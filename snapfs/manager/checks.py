@@ -10,9 +10,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from snapfs.errors import DataLossError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
 from snapfs.metadata.database import ADVICE

@@ -8,9 +8,9 @@ command line made must therefore not show here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import AlreadyExistsError, NotFoundError
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.manager.core import SnapshotManager
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.metadata import Row

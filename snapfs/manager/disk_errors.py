@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs.errors import (
     DataLossError,
@@ -13,6 +12,7 @@ from snapfs.errors import (
     ResourceExhaustedError,
     SnapfsError,
 )
+from snapfs.light_typing import Final
 
 _CLASSES: Final[dict[int, type[SnapfsError]]] = {
     errno.ENOSPC: ResourceExhaustedError,

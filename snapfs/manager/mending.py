@@ -16,9 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import DataLossError
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.logs import Log
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row

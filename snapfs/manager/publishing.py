@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Final
 
 from snapfs.errors import InvalidArgumentError, NotFoundError
+from snapfs.light_typing import Final
 from snapfs.manager import views
 from snapfs.manager.disk_errors import disk_errors
 from snapfs.manager.gate import Gate

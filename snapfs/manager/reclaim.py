@@ -6,9 +6,9 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import SnapfsError
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.logs import Log
 from snapfs.metadata import MetadataStore
 from snapfs.model import Garbage, Usage

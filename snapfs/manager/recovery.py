@@ -7,9 +7,9 @@ sidecars say is compared by :mod:`snapfs.manager.mending`, which no call waits f
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from snapfs.errors import DataLossError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.logs import Log
 from snapfs.state import Ballast
 from snapfs.state.staged import unless_in_use

@@ -7,9 +7,9 @@ Refused are only those who would bring much: removals, commits and containers go
 from __future__ import annotations
 
 import os
-from typing import Final
 
 from snapfs.errors import ResourceExhaustedError
+from snapfs.light_typing import Final
 
 _MOST_BYTES: Final = 1 << 30
 _MOST_INODES: Final = 50_000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import Final
 from snapfs.metadata import checked_labels
 from snapfs.model import Info
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.metadata import Row
 from snapfs.model import Kind, SnapshotDetails, Stack
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs.errors import (
     DataLossError,
@@ -15,6 +14,7 @@ from snapfs.errors import (
     SnapfsError,
     UnavailableError,
 )
+from snapfs.light_typing import Final
 from snapfs.metadata.holder import database_holder
 
 ADVICE: Final = "restore it from a backup, or run `snapfs check --repair`"

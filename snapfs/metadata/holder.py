@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import os
 import struct
-from typing import Final
 
+from snapfs.light_typing import Final
 from snapfs.state import LockHolder
 
 # Where SQLite puts its locks, whatever the file's length: PENDING_BYTE, the reserved

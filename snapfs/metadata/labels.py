@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from snapfs.errors import InvalidArgumentError
+from snapfs.light_typing import Final
 
 # containerd pkg/labels/validate.go: maxSize, of key and value together, in bytes.
 MAX_LABEL_BYTES: Final = 4096

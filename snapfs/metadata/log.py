@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Final
+
+from snapfs.light_typing import Final
 
 # A checkpoint follows the commit that fills this many pages, and the log begins anew
 # (https://www.sqlite.org/wal.html#automatic_checkpoint, its default). The file keeps

@@ -6,9 +6,9 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
 
 from snapfs.errors import DataLossError
+from snapfs.light_typing import Any, Final, TypeAlias
 from snapfs.metadata.row import Row
 from snapfs.model import NO_LABELS, Durability, IdMaps, Info, Kind, Owner, Usage
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
 
 from snapfs.errors import DataLossError, FailedPreconditionError
+from snapfs.light_typing import Final
 from snapfs.metadata.database import ADVICE
 
 SCHEMA_VERSION: Final = 1

@@ -6,10 +6,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from snapfs import values
 from snapfs.errors import NotFoundError, SnapfsError
+from snapfs.light_typing import Final
 from snapfs.logs import Log
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.clean_mark import CleanMark

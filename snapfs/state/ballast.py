@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Final
 
+from snapfs.light_typing import Final
 from snapfs.state.paths import StatePaths
 
 # Room for some dozens of transactions in SQLite's log, and the directory blocks of the

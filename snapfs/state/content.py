@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+
+from snapfs.light_typing import Final
 
 # As containerd's overlayfs snapshotter: the root of a container's tree is readable
 # by all, overlayfs's scratch directory only traversable.

@@ -11,9 +11,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
 
 from snapfs.errors import NotFoundError
+from snapfs.light_typing import TYPE_CHECKING, Final, Protocol
 from snapfs.model import Usage
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory, sync_file

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Final
 
 from snapfs import syscalls
+from snapfs.light_typing import Final
 
 # ext2/3/4 and XFS (linux/magic.h): fsync sends a flush to the data's device whatever
 # the file (ext4_sync_file, xfs_file_fsync). Not btrfs and others that write elsewhere.

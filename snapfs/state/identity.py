@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Final, TypeVar
 
 from snapfs.errors import (
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
 )
+from snapfs.light_typing import Final, TypeVar
 from snapfs.state.fsio import replace_file
 from snapfs.state.paths import StatePaths
 from snapfs.values import dataclass

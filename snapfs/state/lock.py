@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import Final
 
+from snapfs.light_typing import Final
 from snapfs.values import dataclass
 
 _COMM_LIMIT: Final = 200  # of a command line in a message

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+
+from snapfs.light_typing import Final
 
 
 class StatePaths:

@@ -13,10 +13,10 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from typing import Final, Protocol
 
 from snapfs.errors import FailedPreconditionError, ResourceExhaustedError
 from snapfs.file_syscalls import quotactl_fd
+from snapfs.light_typing import Final, Protocol
 from snapfs.model import Usage
 from snapfs.overlay_format import SIZE_LABEL, size_limit
 from snapfs.state.fsio import open_directory

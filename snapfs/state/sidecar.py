@@ -17,9 +17,9 @@ from __future__ import annotations
 import functools
 import os
 import zlib
-from typing import TYPE_CHECKING, Final
 
 from snapfs.errors import DataLossError
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.model import Durability, Kind, Owner
 from snapfs.state.fsio import replace_file, settle_with_next_sync, write_all
 from snapfs.values import dataclass

@@ -13,8 +13,8 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from typing import Final, Self
 
+from snapfs.light_typing import Final, Self
 from snapfs.state.paths import StatePaths
 
 _PRIVATE_MODE: Final = 0o700

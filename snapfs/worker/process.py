@@ -7,9 +7,9 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any
 
 from snapfs.errors import UnavailableError
+from snapfs.light_typing import IO, TYPE_CHECKING, Any
 from snapfs.model import Usage
 
 if TYPE_CHECKING:

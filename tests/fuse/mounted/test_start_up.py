@@ -18,10 +18,12 @@ HEAVY = (
     *(
         "asyncio",
         "concurrent",
+        "inspect",
         "multiprocessing",
         "pathlib",
         "socketserver",
         "subprocess",
+        "typing",
     ),
 )
 
