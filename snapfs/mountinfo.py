@@ -8,7 +8,6 @@ path, so the file is read whole and as bytes.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 
 from snapfs.light_typing import Final
@@ -18,7 +17,8 @@ MOUNTINFO: Final = "/proc/self/mountinfo"
 
 # seq_escape() writes space, tab, newline, backslash, '#' and, in option values,
 # comma and colon as three octal digits.
-_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+_OCTAL: Final = frozenset(b"01234567")
+_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +132,14 @@ def _words(raw: bytes) -> tuple[str, ...]:
 
 def _text(raw: bytes) -> str:
     if b"\\" in raw:
-        raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), raw)
+        first, *parts = raw.split(b"\\")
+        raw = first + b"".join(map(_unescaped, parts))
     return os.fsdecode(raw)
+
+
+def _unescaped(part: bytes) -> bytes:
+    """Return what stands for a backslash and the bytes after it."""
+    digits = part[:_DIGITS]
+    if len(digits) < _DIGITS or not _OCTAL.issuperset(digits):
+        return b"\\" + part
+    return bytes([int(digits, 8)]) + part[_DIGITS:]

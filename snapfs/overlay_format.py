@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import errno
 import os
-import re
 import stat
 from collections.abc import Mapping
 
@@ -38,8 +37,8 @@ _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
 _CAP_SYS_ADMIN: Final = 21
 # (uid_t) -1 is no identity, so the initial namespace maps one less than 2^32.
 _ALL_IDS: Final = 2**32 - 1
-_SIZE: Final = r"([0-9]{1,18})(?:([KMGT])i?B?)?"
-_UNITS: Final = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_MAX_DIGITS: Final = 18
+_UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 class XattrPrefix(enum.StrEnum):
@@ -226,8 +225,13 @@ def parse_size(text: str) -> int:
     Raises:
         InvalidArgumentError: It is no size, or none above 0.
     """
-    match = re.fullmatch(_SIZE, text)
-    size = int(match[1]) << _UNITS[match[2]] if match else 0
+    digits = text.rstrip("KMGTiB")
+    unit = text[len(digits) :]
+    if unit[:1] in _UNITS and unit[1:] in ("", "i", "B", "iB"):
+        unit = unit[:1]
+    # isdecimal() alone would take digits of other scripts.
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS
+    size = int(digits) << _UNITS[unit] if is_number and unit in _UNITS else 0
     if not size:
         raise InvalidArgumentError(
             f"{text[:40]!r} is no size; write bytes, or a number with K, M, G or T"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Collection
 
 from snapfs import overlay_format
@@ -17,8 +16,6 @@ from snapfs.overlay_format import XattrPrefix
 IMPURE: Final = "impure"
 
 _NO_NAMES: Final[Collection[str]] = ()
-# Kernel: ovl_get_redirect_xattr(): "/a/b" without empty parts, or one plain name.
-_REDIRECT: Final = rb"(?:/[^/\0]+)+|[^/\0]+"
 _NO_NAME: Final = frozenset((b".", b".."))  # EACCES of lookup_one_len()
 _METACOPY_HEADER: Final = 4
 
@@ -104,9 +101,12 @@ class Marks:
         value = self.value(overlay_format.REDIRECT)
         if value is None:
             return None
-        if re.fullmatch(_REDIRECT, value) is None:
+        # Kernel: ovl_get_redirect_xattr(): "/a/b" without empty parts, or one name.
+        names = value.removeprefix(b"/").split(b"/")
+        is_name = len(names) == 1 or value.startswith(b"/")
+        if not is_name or not all(names) or b"\0" in value:
             raise OSError(errno.EINVAL, f"invalid redirect {value!r}", self._path)
-        if not _NO_NAME.isdisjoint(value.split(b"/")):
+        if not _NO_NAME.isdisjoint(names):
             raise OSError(errno.EACCES, f"invalid redirect {value!r}", self._path)
         return value
 

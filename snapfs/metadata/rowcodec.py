@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -52,6 +51,8 @@ _LabelsReader: TypeAlias = Callable[[str], dict[str, str]]
 
 
 def _read_labels(text: str) -> dict[str, str]:
+    import json  # here: whose snapshots have no labels spares the time to load it
+
     labels = json.loads(text)
     if not isinstance(labels, dict) or set(map(type, labels.values())) - {str}:
         raise ValueError("labels are no object of strings")

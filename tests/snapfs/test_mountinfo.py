@@ -57,6 +57,12 @@ def test_escaped_bytes_come_back_as_they_were() -> None:
     assert entry.super_options == ("rw", "lowerdir+=/x,y:z", "index=off")
 
 
+def test_a_backslash_without_three_octal_digits_is_itself() -> None:
+    entry = mountinfo.parse(rb"1 0 0:1 / /\04\089\\0400\ rw - tmpfs tmpfs rw")
+
+    assert entry.target == "/\\04\\089\\ 0\\"
+
+
 def test_a_name_that_is_not_utf8_survives() -> None:
     entry = mountinfo.parse(b"1 0 0:1 / /\xff rw - tmpfs tmpfs rw")
 

@@ -188,7 +188,8 @@ def test_labels_that_cannot_map_root_are_refused(
     [
         ("1", 1),
         ("4096", 4096),
-        ("5K", 5 << 10),
+        ("0005K", 5 << 10),
+        ("5KB", 5 << 10),
         ("5Ki", 5 << 10),
         ("5MiB", 5 << 20),
         ("5G", 5 << 30),
@@ -201,7 +202,11 @@ def test_a_size_is_bytes_or_has_a_unit(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1", "1.5G", "5 G", "5P", "G", "5g", "\u0665", "9" * 30, "1\n"]
+    "text",
+    [
+        *("", "0", "-1", "1.5G", "5 G", "5P", "G", "5g", "\u0665", "9" * 30, "1\n"),
+        *("1i", "1iB", "1B", "1KK", "1KiBB", "1BK", "K1", "1K1"),
+    ],
 )
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="max-size"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,31 @@ def test_an_identity_survives_opening_again(tmp_path: Path) -> None:
     with opened_store(root) as store:
         assert store.status().store_id == first.store_id
         assert store.status().xattr_prefix == "user."
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(json.dumps, id="short"),
+        pytest.param(lambda document: json.dumps(document, indent=2), id="no-newline"),
+        pytest.param(
+            lambda document: json.dumps({"more": 1, **document}, indent=2) + "\n",
+            id="more",
+        ),
+    ],
+)
+def test_an_identity_in_other_json_is_read(
+    tmp_path: Path, write: Callable[[object], str]
+) -> None:
+    root = tmp_path / "store"
+    make_store(root)
+    path = root / "store.json"
+    first = json.loads(path.read_text())
+    assert path.read_text() == json.dumps(first, indent=2) + "\n"
+    path.write_text(write(first))
+
+    with opened_store(root) as store:
+        assert store.status().store_id == first["store_id"]
 
 
 def test_two_stores_have_two_identities(tmp_path: Path) -> None:
