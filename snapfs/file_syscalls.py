@@ -120,9 +120,24 @@ def set_times(dir_fd: int, name: bytes, atime_ns: int, mtime_ns: int) -> None:
     Either time may be :data:`UTIME_NOW` or :data:`UTIME_OMIT`, which
     :func:`os.utime` cannot say.
     """
+    if atime_ns < UTIME_NOW and mtime_ns < UTIME_NOW:
+        # Much faster than a foreign call.
+        times = atime_ns, mtime_ns
+        os.utime(name, ns=times, dir_fd=dir_fd, follow_symlinks=False)
+        return
     data = _TIMES.pack(*_timespec(atime_ns), *_timespec(mtime_ns))
     if _utimensat(dir_fd, name, data, 0x100):  # AT_SYMLINK_NOFOLLOW
         raise _failed(name)
+
+
+def set_open_times(fd: int, atime_ns: int, mtime_ns: int) -> None:
+    """Set the times of an open file; otherwise as :func:`set_times`."""
+    if atime_ns < UTIME_NOW and mtime_ns < UTIME_NOW:
+        os.utime(fd, ns=(atime_ns, mtime_ns))  # much faster than a foreign call
+        return
+    data = _TIMES.pack(*_timespec(atime_ns), *_timespec(mtime_ns))
+    if _utimensat(fd, None, data, 0):
+        raise _failed()
 
 
 def _timespec(time_ns: int) -> tuple[int, int]:

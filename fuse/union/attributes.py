@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-from snapfs.file_syscalls import UTIME_OMIT, set_times
+from snapfs.file_syscalls import UTIME_OMIT, set_open_times, set_times
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.data import Data
 from snapfs.fuse.union.node import Directory, Node
@@ -90,10 +90,21 @@ class Attributes:
             return node
         else:
             self._writer.change(node)
+        opened = self._union.open_files.get(node.nodeid)
+        if opened is not None:
+            self._change_open(opened, changes, caller)
+            return node
         fd, name = self._place(node)
         if changes.uid is not None or changes.gid is not None or changes.is_empty:
             # Which takes set-id bits and capabilities away in any case.
-            self._chown(fd, name, changes, caller)
+            mode = None
+            if caller.uid:
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                mode = _mode_without_setgid(status, caller)
+            uid, gid = self._owner(changes)
+            os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)
+            if mode is not None:
+                os.chmod(name, mode, dir_fd=fd)
         if changes.mode is not None:
             if node.kind == stat.S_IFLNK:
                 raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), name)
@@ -102,6 +113,18 @@ class Attributes:
             set_times(fd, name, _wish(changes.atime_ns), _wish(changes.mtime_ns))
         self._writer.note_change(node)
         return node
+
+    def _change_open(self, fd: int, changes: SetAttributes, caller: Caller) -> None:
+        """Change a file of the upper that is open: faster than by its name."""
+        if changes.uid is not None or changes.gid is not None or changes.is_empty:
+            mode = _mode_without_setgid(os.fstat(fd), caller) if caller.uid else None
+            os.fchown(fd, *self._owner(changes))
+            if mode is not None:
+                os.fchmod(fd, mode)
+        if changes.mode is not None:
+            os.fchmod(fd, changes.mode & 0o7777)
+        if changes.atime_ns is not None or changes.mtime_ns is not None:
+            set_open_times(fd, _wish(changes.atime_ns), _wish(changes.mtime_ns))
 
     def _belongs_to_another(self, node: Node, caller: Caller) -> bool:
         """Tell whether ``caller`` may not take the set-id bits of a file away.
@@ -120,38 +143,28 @@ class Attributes:
             return self._union.directory_fd(node, 0), b"."
         return self._union.place(node)
 
-    def _chown(
-        self, fd: int, name: bytes, changes: SetAttributes, caller: Caller
-    ) -> None:
+    def _owner(self, changes: SetAttributes) -> tuple[int, int]:
+        """Return the owner and the group to set; -1 leaves one as it is."""
         uid, gid = changes.uid, changes.gid
         if not self._ownership.is_identity:
             stored = self._ownership.stored(uid or 0, gid or 0)
             uid = None if uid is None else stored[0]
             gid = None if gid is None else stored[1]
-        mode = self._mode_without_setgid(fd, name, caller) if caller.uid else None
-        os.chown(
-            name,
-            -1 if uid is None else uid,
-            -1 if gid is None else gid,
-            dir_fd=fd,
-            follow_symlinks=False,
-        )
-        if mode is not None:
-            os.chmod(name, mode, dir_fd=fd)
+        return -1 if uid is None else uid, -1 if gid is None else gid
 
-    def _mode_without_setgid(self, fd: int, name: bytes, caller: Caller) -> int | None:
-        """Return the mode to set where a change by us would leave a setgid bit.
 
-        The kernel keeps the bit of a file that its group cannot execute if the caller
-        is of the group (``setattr_should_drop_sgid``); it takes us for the caller.
-        """
-        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        mode = status.st_mode
-        if not stat.S_ISREG(mode) or mode & _SETGID_ONLY != stat.S_ISGID:
-            return None
-        if status.st_gid in caller.groups():
-            return None
-        return stat.S_IMODE(mode) & ~(stat.S_ISGID | stat.S_ISUID)
+def _mode_without_setgid(status: os.stat_result, caller: Caller) -> int | None:
+    """Return the mode to set where a change by us would leave a setgid bit.
+
+    The kernel keeps the bit of a file that its group cannot execute if the caller
+    is of the group (``setattr_should_drop_sgid``); it takes us for the caller.
+    """
+    mode = status.st_mode
+    if not stat.S_ISREG(mode) or mode & _SETGID_ONLY != stat.S_ISGID:
+        return None
+    if status.st_gid in caller.groups():
+        return None
+    return stat.S_IMODE(mode) & ~(stat.S_ISGID | stat.S_ISUID)
 
 
 def _wish(time_ns: int | None) -> int:

@@ -17,7 +17,7 @@ from snapfs.fuse.union import acl
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.data import Data
 from snapfs.fuse.union.lookup import is_hidden_in_upper
-from snapfs.fuse.union.node import PINNED, Directory, Node
+from snapfs.fuse.union.node import PINNED, PLAIN, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer
 from snapfs.light_typing import Final
@@ -82,25 +82,15 @@ class Creator:
         self, parent: Directory, name: bytes, mode: int, caller: Caller
     ) -> Node:
         """Create a regular file and keep it open: as a rule it is written to next."""
-        opened = -1
-
-        def make(dir_fd: int, new: bytes, new_mode: int) -> None:
-            nonlocal opened
-            try:
-                opened = os.open(new, _CREATE, new_mode & _PERMISSIONS, dir_fd=dir_fd)
-            except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
-                    raise
-                _mknod(dir_fd, new, new_mode)  # nothing was made yet (path_openat)
-
+        made = _OpenedFile()
         try:
-            node = self._create(parent, name, mode, caller, make)
+            node = self._create(parent, name, mode, caller, made.make, made)
         except BaseException:
-            if opened >= 0:
-                os.close(opened)
+            if made.fd >= 0:
+                os.close(made.fd)
             raise
-        if opened >= 0:
-            self._data.keep_writer(node, opened)
+        if made.fd >= 0:
+            self._data.keep_writer(node, made.fd)
         return node
 
     def make_directory(
@@ -154,9 +144,17 @@ class Creator:
         return node
 
     def _create(
-        self, parent: Directory, name: bytes, mode: int, caller: Caller, make: Make
+        self,
+        parent: Directory,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        make: Make,
+        made: _OpenedFile | None = None,
     ) -> Node:
         parent_fd = self._writer.upper_fd(parent)
+        union = self._union
+        is_plain = parent.flags & PLAIN or union.is_plain(parent)
         identity = self._identity
         identity.set_umask(caller.umask)
         uid, gid = self._owner(caller)
@@ -168,9 +166,16 @@ class Creator:
         except FileExistsError:
             self._refuse_existing(parent_fd, name)
             self._create_over_whiteout(parent_fd, name, mode, caller, make)
-        status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-        node = self._union.adopt(parent, name, status)
-        self._union.entry_added(parent, name, node)
+        if made is not None and made.fd >= 0:
+            status = os.fstat(made.fd)
+        else:
+            status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+        node = union.adopt(parent, name, status)
+        if is_plain:
+            # What a new object has of them it has from its directory (an ACL), or as
+            # each has it, the directory too (a label).
+            node.flags |= PLAIN
+        union.entry_added(parent, name, node)
         return node
 
     def _owner(self, caller: Caller) -> tuple[int, int]:
@@ -226,6 +231,28 @@ class Creator:
             os.setxattr(path, acl.ACCESS, inherited.access, follow_symlinks=False)
         if inherited.default is not None:
             os.setxattr(path, acl.DEFAULT, inherited.default, follow_symlinks=False)
+
+
+class _OpenedFile:
+    """A new regular file, open to be written to.
+
+    Attributes:
+        fd: Its descriptor; -1 before it is there, or where none was left for it.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = -1
+
+    def make(self, dir_fd: int, name: bytes, mode: int) -> None:
+        """Make and open it: a :data:`Make`."""
+        try:
+            self.fd = os.open(name, _CREATE, mode & _PERMISSIONS, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTORS:
+                raise
+            _mknod(dir_fd, name, mode)  # nothing was made yet (path_openat)
 
 
 def _mkdir(dir_fd: int, name: bytes, mode: int) -> None:

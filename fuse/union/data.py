@@ -60,7 +60,7 @@ class Data:
         self._limit = max(limit, 2)
         self._is_volatile = writer.union.options.is_volatile
         self._readers: OrderedDict[int, int] = OrderedDict()
-        self._writers: OrderedDict[int, int] = OrderedDict()
+        self._writers = self._union.open_files
         self.close_descriptor: Callable[[int], object] = os.close
 
     # Descriptors.

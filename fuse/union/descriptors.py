@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from snapfs.fuse.union.layers import LayerStack
-from snapfs.fuse.union.node import REMOVED, Directory
+from snapfs.fuse.union.node import REMOVED, Directory, Node
 from snapfs.light_typing import Final
 
 DEFAULT_LIMIT: Final = 512
@@ -58,6 +58,12 @@ class Descriptors:
             return self._open(directory, layer)
         self._fds.move_to_end(key)
         return fd
+
+    def in_upper(self, node: Node) -> int | None:
+        """Return what is open of a directory of the upper; None, nothing is."""
+        if node.parent is None:
+            return self._layers[0].root_fd
+        return self._fds.get(node.nodeid << _LAYER_BITS)
 
     @contextlib.contextmanager
     def holding(self, directory: Directory, layer: int) -> Iterator[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import OrderedDict
 
 from snapfs.fuse.union import data_places, reading, xattrs
 from snapfs.fuse.union.budget import Budget
@@ -59,6 +60,8 @@ class Union:
             kept by those who remove them.
         uncapped: Which thread took the capabilities of a file away, by the number it
             named; until the next change of the file's attributes.
+        open_files: Descriptors of upper files that are kept open, by nodeid; whoever
+            opens and closes them keeps them here.
         last_lower: Index of the lowest layer that is merged.
         budget: What the upper may occupy; None for any.
         traps: (device, inode) of the layers' roots, which must not be found within.
@@ -75,6 +78,7 @@ class Union:
         self.data_places: dict[int, tuple[int, bytes]] = {}
         self.removed_statuses: dict[int, os.stat_result] = {}
         self.uncapped: dict[int, int] = {}
+        self.open_files: OrderedDict[int, int] = OrderedDict()
         self.last_lower = stack.lowers[-1] if stack.lowers else -1
         self.traps = _traps(stack)
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -253,10 +257,18 @@ class Union:
         return status.st_nlink
 
     def _stat(self, node: Node) -> os.stat_result:
+        # By a descriptor it takes the kernel a third of the time that a name does.
+        opened = self.open_files.get(node.nodeid)
+        if opened is not None:
+            return os.fstat(opened)
         if node.flags & REMOVED:
             known = self.removed_statuses.get(node.nodeid)
             if known is not None:
                 return known
+        elif node.kind == _DIRECTORY and not node.layer:
+            opened = self.descriptors.in_upper(node)
+            if opened is not None:
+                return os.fstat(opened)
         fd, name = self.place(node)
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if node.flags & METACOPY:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +14,20 @@ from pathlib import Path
 import pytest
 
 from snapfs.file_syscalls import UTIME_NOW
+from snapfs.fuse.union.acl import DEFAULT
 from snapfs.fuse.union.attributes import SetAttributes
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.identity import Identity
-from snapfs.fuse.union.node import PINNED, Directory
+from snapfs.fuse.union.node import PINNED, PLAIN, Directory
 from snapfs.overlay_format import XattrPrefix
 from support.engine_tree import EngineTree
 from support.kernel_tree import result_of
 from support.written_unions import OLD_NS, Sandbox, build
 
 pytestmark = pytest.mark.root
+
+# rwx for the owner, r-x for the group and the others: tag, permissions, no identity.
+_ACL = struct.pack("<I" + 3 * "HHI", 2, 1, 7, 0, 4, 5, 0, 32, 5, 0)
 
 
 @pytest.fixture
@@ -447,3 +452,35 @@ def test_a_file_that_could_not_be_made_stays_open_for_nobody(
 
     assert len(os.listdir("/proc/self/fd")) == opened
     engine.create("dir/file")
+
+
+@pytest.mark.parametrize("has_acl", [False, True])
+@pytest.mark.parametrize("over_whiteout", [False, True])
+def test_a_new_file_has_no_attributes_only_if_its_directory_has_none(
+    engine: EngineTree, *, has_acl: bool, over_whiteout: bool
+) -> None:
+    directory = engine.node("dir")
+    if has_acl:
+        engine.changes.set_xattr(directory, DEFAULT, _ACL)
+    if over_whiteout:
+        engine.unlink("dir/file")
+
+    engine.create("dir/file" if over_whiteout else "dir/new")
+    engine.mkdir("dir/below")
+
+    file = engine.node("dir/file" if over_whiteout else "dir/new")
+    below = engine.node("dir/below")
+    assert bool(file.flags & PLAIN) == (not has_acl)
+    assert bool(below.flags & PLAIN) == (not has_acl)
+    names = engine.union.list_xattrs(below, engine.caller)
+    assert (DEFAULT in names) == has_acl
+
+
+def test_an_attribute_set_on_a_new_file_is_told(engine: EngineTree) -> None:
+    engine.create("dir/new")
+    node = engine.node("dir/new")
+
+    engine.changes.set_xattr(node, b"user.a", b"b")
+
+    assert not engine.union.is_plain(node)
+    assert engine.union.get_xattr(node, b"user.a", engine.caller) == b"b"
