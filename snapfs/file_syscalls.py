@@ -54,6 +54,8 @@ _fallocate: Final = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _utimensat: Final = _libc.utimensat
 _utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
+_futimens: Final = _libc.futimens
+_futimens.argtypes = (ctypes.c_int, ctypes.c_char_p)
 _linkat: Final = _libc.linkat
 _linkat.argtypes = (
     ctypes.c_int,
@@ -123,7 +125,11 @@ def set_times(dir_fd: int, name: bytes, atime_ns: int, mtime_ns: int) -> None:
     if atime_ns < UTIME_NOW and mtime_ns < UTIME_NOW:
         # Much faster than a foreign call.
         times = atime_ns, mtime_ns
-        os.utime(name, ns=times, dir_fd=dir_fd, follow_symlinks=False)
+        try:
+            os.utime(name, ns=times, dir_fd=dir_fd, follow_symlinks=False)
+        except OSError as error:
+            error.filename = name  # of this call the library does not say it
+            raise
         return
     data = _TIMES.pack(*_timespec(atime_ns), *_timespec(mtime_ns))
     if _utimensat(dir_fd, name, data, 0x100):  # AT_SYMLINK_NOFOLLOW
@@ -136,7 +142,7 @@ def set_open_times(fd: int, atime_ns: int, mtime_ns: int) -> None:
         os.utime(fd, ns=(atime_ns, mtime_ns))  # much faster than a foreign call
         return
     data = _TIMES.pack(*_timespec(atime_ns), *_timespec(mtime_ns))
-    if _utimensat(fd, None, data, 0):
+    if _futimens(fd, data):
         raise _failed()
 
 

@@ -122,6 +122,16 @@ _KEPT_BYTES: Final = 16 << 20
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# In a hot path: with its types bound it takes half the time of syscall(2).
+_renameat2: Final = getattr(_libc, "renameat2", None)  # glibc 2.28
+if _renameat2 is not None:
+    _renameat2.argtypes = (
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_uint,
+    )
 
 
 class _MountAttr(ctypes.Structure):
@@ -272,6 +282,9 @@ def renameat2(
 ) -> None:
     """Rename with ``RENAME_*`` flags; relative names start at the descriptors."""
     names = (_encode(old), _encode(new))
+    if _renameat2 is not None:
+        _checked(_renameat2(old_dir_fd, names[0], new_dir_fd, names[1], flags), old)
+        return
     _syscall("renameat2", old_dir_fd, names[0], new_dir_fd, names[1], flags, path=old)
 
 

@@ -175,7 +175,7 @@ class Context:
         if not self._waits_for_no_disk:
             return size != 0
         if size is None:
-            size = self.union.status(node)[0].st_size
+            size = self.union.lower_size(node)
         return size >= LARGE_FILE
 
     def copy_up(self, node: Node, size: int | None = None) -> None:

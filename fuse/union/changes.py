@@ -61,6 +61,7 @@ class Changes:
         if work is not None:
             self.copy_up = writer.copy_up
             self.copy_up.on_copied = self.data.node_copied
+            self.copy_up.on_open = self.data.keep_writer
         creator = Creator(writer, self.data)
         self.make_node = creator.make_node
         self.make_directory = creator.make_directory

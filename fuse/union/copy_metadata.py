@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import struct
+from collections.abc import Iterable
 
 from snapfs.file_syscalls import set_times
 from snapfs.light_typing import Final
@@ -57,8 +58,24 @@ def copy_owner(
         raise
 
 
-def copy_xattrs(source: int | bytes, target: int | bytes, prefix: XattrPrefix) -> None:
-    """Copy the extended attributes, ACLs and capabilities, but no marks of overlayfs.
+def xattr_names(source: int | bytes) -> list[str]:
+    """Return the names of all extended attributes; a path is not followed at its end.
+
+    Raises:
+        OSError: From listxattr(2).
+    """
+    try:
+        return os.listxattr(source, **_no_follow(source))
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return []
+        raise
+
+
+def copy_xattrs(
+    source: int | bytes, target: int | bytes, prefix: XattrPrefix, names: Iterable[str]
+) -> None:
+    """Copy the extended attributes ``names``, but no marks of overlayfs.
 
     A path is not followed at its end. What a nested overlayfs wrote through a mount
     (``trusted.overlay.overlay.``) is copied.
@@ -66,12 +83,6 @@ def copy_xattrs(source: int | bytes, target: int | bytes, prefix: XattrPrefix) -
     Raises:
         OSError: An attribute cannot be read, or one that matters cannot be written.
     """
-    try:
-        names = os.listxattr(source, **_no_follow(source))
-    except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            return
-        raise
     for name in names:
         if not is_private(name, prefix):
             _copy_xattr(source, target, name)
@@ -130,7 +141,8 @@ def copy_to_entry(
         OSError: From chown(2), setxattr(2), chmod(2) or utimensat(2).
     """
     copy_owner(name, status, dir_fd=dir_fd)
-    copy_xattrs(source, b"/proc/self/fd/%d/%s" % (dir_fd, name), prefix)
+    target = b"/proc/self/fd/%d/%s" % (dir_fd, name)
+    copy_xattrs(source, target, prefix, xattr_names(source))
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=dir_fd)
     set_times(dir_fd, name, status.st_atime_ns, status.st_mtime_ns)

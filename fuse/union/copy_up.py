@@ -42,9 +42,6 @@ LARGE_FILE: Final = 1 << 20
 """From here on a copy takes so long that other requests must not wait for it."""
 
 _REGULAR: Final = stat.S_IFREG
-_TMPFILE: Final = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-_CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_TMPFILE: Final = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT))
 
 
 class CopyUp:
@@ -52,10 +49,14 @@ class CopyUp:
 
     Attributes:
         marks: What tells where copies come from.
+        metacopy_mark: The name of the mark of files that have attributes alone.
+        opens_to_change: Whether a copy is open as a file that is changed is to be.
         copied: How many objects were copied up.
         copied_bytes: How much data that was.
         on_copied: Called with each node that is in the upper from now on; descriptors
             of the lower file are of no more use.
+        on_open: Called after that with a file and a descriptor to change it, which it
+            has to close.
         on_parted: Called before that with each node whose lower file has other names:
             the copy is a file of its own, with another ``st_ino`` and ``st_nlink``.
     """
@@ -66,13 +67,20 @@ class CopyUp:
         self._prefix = union.stack.prefix
         self._copier = FileCopier()
         self.marks = OriginMarks(union)
-        self._has_tmpfile = True
+        upper = union.stack.upper
+        assert upper is not None
+        self._upper = upper
+        self.metacopy_mark = self._prefix.attribute(METACOPY_MARK)
+        # Reading is to set no access time. As with new files: not on a server.
+        self.opens_to_change = not upper.is_remote
+        self._flags = os.O_NOATIME if self.opens_to_change else 0
         self._is_volatile = union.options.is_volatile
         self._own_ids = (os.geteuid(), os.getegid())
         self.copied = 0
         self.copied_bytes = 0
         self.on_copied: Callable[[Node], None] = _nothing
         self.on_parted: Callable[[Node], None] = _nothing
+        self.on_open: Callable[[Node, int], None] = _close
 
     # What callers use.
 
@@ -93,7 +101,9 @@ class CopyUp:
         if node.kind == _REGULAR:
             copy = self.begin(node, truncate_to=truncate_to)
             if copy is not None:
-                run(copy)
+                opened = run(copy)
+                if opened >= 0:
+                    self.on_open(node, opened)
         elif isinstance(node, Directory):
             self.copy_up_directory(node)
         else:
@@ -266,16 +276,7 @@ class CopyUp:
 
     def open_temporary(self) -> tuple[int, bytes | None]:
         """Open a new file that has no name, or a temporary one."""
-        work = self._work
-        if self._has_tmpfile:
-            try:
-                return os.open(b".", _TMPFILE, 0o600, dir_fd=work.fd), None
-            except OSError as error:
-                if error.errno not in _NO_TMPFILE:
-                    raise
-                self._has_tmpfile = False
-        name = work.temporary()
-        return os.open(name, _CREATE, 0o600, dir_fd=work.fd), name
+        return self._work.open_temporary(self._flags)
 
     def fill(
         self,
@@ -296,12 +297,17 @@ class CopyUp:
         self.copied_bytes += size
 
     def dress_file(
-        self, source: int, status: os.stat_result, target: int, origin: bytes | None
+        self,
+        source: int,
+        status: os.stat_result,
+        names: list[str],
+        target: int,
+        origin: bytes | None,
     ) -> None:
-        """Give the copy of a file owner, attributes, mode and times."""
+        """Give the copy of a file owner, attributes (``names``), mode and times."""
         if (status.st_uid, status.st_gid) != self._own_ids:
             copy_metadata.copy_owner(target, status)
-        copy_metadata.copy_xattrs(source, target, self._prefix)
+        copy_metadata.copy_xattrs(source, target, self._prefix, names)
         if origin is not None:
             self.marks.set_origin(target, origin)
         os.fchmod(target, stat.S_IMODE(status.st_mode))
@@ -310,7 +316,7 @@ class CopyUp:
 
     def sync(self, fd: int) -> None:
         """Have a copy on the disk before it has a name, unless nothing is synced."""
-        if not self._is_volatile:
+        if not (self._is_volatile or self._upper.is_in_memory):
             os.fsync(fd)
 
     def discard(self, name: bytes) -> None:
@@ -319,7 +325,7 @@ class CopyUp:
 
     def completed(self, node: Node, fd: int) -> None:
         """Take the mark off an upper file that has got its data."""
-        os.removexattr(fd, self._prefix.attribute(METACOPY_MARK))
+        os.removexattr(fd, self.metacopy_mark)
         node.flags &= ~METACOPY
         self._union.data_places.pop(node.nodeid, None)
         self._union.nodes.changed(node)
@@ -328,3 +334,7 @@ class CopyUp:
 
 def _nothing(_node: Node) -> None:
     return
+
+
+def _close(_node: Node, fd: int) -> None:
+    os.close(fd)

@@ -109,6 +109,9 @@ class Data:
             raise read_only()
         if node.layer or node.flags & METACOPY:
             self._writer.copy_up.copy_up(node)
+            fd = self._writers.get(node.nodeid)
+            if fd is not None:
+                return fd
         fd = self._open_upper(node)
         self._keep(self._writers, node.nodeid, fd)
         reader = self._readers.pop(node.nodeid, None)

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable
 
+from snapfs.fuse.union.copy_metadata import xattr_names
 from snapfs.fuse.union.file_data import never
 from snapfs.fuse.union.node import METACOPY, Node
 from snapfs.light_typing import TYPE_CHECKING, Final, TypeAlias
@@ -28,8 +29,10 @@ class FileCopy:
     __slots__ = (
         "_copy_up",
         "_data_fd",
+        "_is_published",
         "_layer",
         "_name",
+        "_names",
         "_node",
         "_source_fd",
         "_status",
@@ -45,18 +48,27 @@ class FileCopy:
         self._layer = node.layer
         self._truncate_to = truncate_to
         self._name: bytes | None = None
+        self._is_published = False
         self._target_fd = self._data_fd = -1
-        self._source_fd = union.open_data(node, _READ)
+        fd, name = union.place(node)
+        self._source_fd = os.open(name, _READ, dir_fd=fd)
         try:
-            if node.flags & METACOPY:
-                self._data_fd = self._source_fd
-                fd, name = union.place(node)
-                self._source_fd = os.open(name, _READ, dir_fd=fd)
             self._status = os.fstat(self._source_fd)
+            self._names = xattr_names(self._source_fd)
+            if node.flags & METACOPY or copy_up.metacopy_mark in self._names:
+                self._open_data(union)
             self._target_fd, self._name = copy_up.open_temporary()
         except BaseException:
             self.abandon()
             raise
+
+    def _open_data(self, union: Union) -> None:
+        """Open what has the data of a file that has attributes alone, as it seems."""
+        fd = union.open_data(self._node, _READ)
+        if self._node.flags & METACOPY:
+            self._data_fd = fd
+        else:
+            os.close(fd)
 
     def copy(self, is_interrupted: Callable[[], bool]) -> None:
         """Make the copy, complete and on the disk, but without its name.
@@ -79,7 +91,7 @@ class FileCopy:
         if status.st_nlink == 1:
             # Of several names each gets a file of its own: then none is the origin.
             origin = copy_up.marks.origin_of(self._layer, self._source_fd, b"")
-        copy_up.dress_file(self._source_fd, status, target, origin)
+        copy_up.dress_file(self._source_fd, status, self._names, target, origin)
         if size:
             copy_up.sync(target)
 
@@ -97,6 +109,15 @@ class FileCopy:
         has_parted = self._status.st_nlink > 1
         self._copy_up.publish(self._node, source, has_parted=has_parted)
         self._name = None
+        self._is_published = True
+
+    def take(self) -> int:
+        """Return a descriptor to change what was published, the caller's; -1: none."""
+        fd = self._target_fd
+        if not self._is_published or not self._copy_up.opens_to_change:
+            return -1
+        self._target_fd = -1
+        return fd
 
     def abandon(self) -> None:
         """Close what is open and remove a copy that was not published."""
@@ -158,6 +179,10 @@ class MetacopyCompletion:
         if self._node.flags & METACOPY:
             self._copy_up.completed(self._node, self._target_fd)
 
+    def take(self) -> int:
+        """Return -1: what is open sets access times when it is read."""
+        return -1
+
     def abandon(self) -> None:
         """Close what is open."""
         for fd in (self._data_fd, self._target_fd):
@@ -170,8 +195,8 @@ Copy: TypeAlias = FileCopy | MetacopyCompletion
 """A copy on its way: ``copy(is_interrupted)``, then ``publish()``; or ``abandon()``."""
 
 
-def run(copy: Copy) -> None:
-    """Run the steps of a copy at once, all under the lock.
+def run(copy: Copy) -> int:
+    """Run the steps of a copy at once, all under the lock; return what it ``take``s.
 
     Raises:
         OSError: From copying or publishing; nothing is left over.
@@ -179,6 +204,7 @@ def run(copy: Copy) -> None:
     try:
         copy.copy(never)
         copy.publish()
+        return copy.take()
     finally:
         copy.abandon()
 

@@ -15,7 +15,12 @@ from snapfs.fuse.union.writer import Writer
 from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import REDIRECT
 from snapfs.overlay_marks import Marks, path_of
-from snapfs.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2
+from snapfs.syscalls import (
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
+    renameat2,
+)
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union
@@ -129,6 +134,25 @@ class Move:
         # A filesystem without it: the lower entry shows between the two.
         os.rename(old, new, src_dir_fd=old_fd, dst_dir_fd=new_fd)
         self._writer.work.whiteout(old_fd, old)
+
+    def perform_new(self, *, is_covered: bool) -> bool:
+        """Rename likewise if the upper has nothing of the new name; else return False.
+
+        False as well where the filesystem cannot tell.
+
+        Raises:
+            OSError: From the filesystem.
+        """
+        flags = RENAME_NOREPLACE | RENAME_WHITEOUT if is_covered else RENAME_NOREPLACE
+        old_fd, new_fd = self.old_fd, self.new_fd
+        old, new = self.old_name, self.new_name
+        try:
+            renameat2(old, new, flags, old_dir_fd=old_fd, new_dir_fd=new_fd)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.EINVAL):
+                raise
+            return False
+        return True
 
     def swap(self) -> None:
         """Exchange the two entries of the upper.

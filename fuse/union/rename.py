@@ -99,8 +99,11 @@ class Renamer:
         status = None
         if isinstance(target, Directory):
             status = self._remover.status_before(target)
-        move.prepare(self._is_origin_moved(move.node, move.old_parent))
-        is_pinned = self._move(move)
+        # A file of a lower, under its first name: the lower has that, for sure.
+        node, old = move.node, (move.old_parent, move.old_name)
+        is_lower = bool(node.layer) and (node.parent, node.name) == old
+        move.prepare(self._is_origin_moved(node, move.old_parent))
+        is_pinned = self._move(move, is_lower=is_lower)
         if isinstance(target, Directory):
             self._remover.directory_lost(target, move.new_parent, move.new_name, status)
         elif target is not None:
@@ -112,11 +115,12 @@ class Renamer:
     def _is_origin_moved(self, node: Node, old_parent: Directory) -> bool:
         return bool(old_parent.flags & IMPURE) or isinstance(node, Directory)
 
-    def _move(self, move: Move) -> bool:
+    def _move(self, move: Move, *, is_lower: bool) -> bool:
         """Move in the upper; tell whether the file that was there is pinned."""
         writer = self._writer
-        is_covered = bool(move.old_parent.lowers) and writer.is_in_lowers(
-            move.old_parent, move.old_name
+        is_covered = is_lower or (
+            bool(move.old_parent.lowers)
+            and writer.is_in_lowers(move.old_parent, move.old_name)
         )
         target = move.target
         new_fd = move.new_fd
@@ -134,7 +138,11 @@ class Renamer:
                     writer.work.discard(pinned_name(target.nodeid))
                 raise
             return is_pinned
-        if move.new_parent.lowers and self._is_whiteout(new_fd, move.new_name):
+        if not move.new_parent.lowers:
+            move.perform(is_covered=is_covered)
+        elif move.perform_new(is_covered=is_covered):
+            pass  # nothing was there, as a rule
+        elif self._is_whiteout(new_fd, move.new_name):
             # Of the other form it would show where it goes.
             self._make_plain(new_fd, move.new_name)
             self._move_over_whiteout(move, is_covered=is_covered)

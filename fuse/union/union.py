@@ -87,6 +87,7 @@ class Union:
         self.nodes = NodeTable(root_of(self))
         self.nodes.on_drop.append(self._node_dropped)
         self.found_status = os.stat(stack.layers[0].root_fd)
+        self._seen: tuple[Node, os.stat_result] = (self.nodes.root, self.found_status)
 
     def shared(self, layers: tuple[int, ...]) -> tuple[int, ...]:
         """Return the one tuple of these layers that all directories use."""
@@ -181,7 +182,8 @@ class Union:
         """
         node = parent.children.get(name)
         if node is not None:
-            self.found_status = self._stat(node)
+            self.found_status = status = self._stat(node)
+            self._seen = node, status
             return node
         if parent.flags & REMOVED:
             return None
@@ -199,6 +201,7 @@ class Union:
         if node.flags & METACOPY:
             status = reading.with_data_blocks(self, node, status)
         self.found_status = status
+        self._seen = node, status
         return node
 
     def adopt(self, parent: Directory, name: bytes, status: os.stat_result) -> Node:
@@ -243,6 +246,15 @@ class Union:
         if node.kind != _DIRECTORY and not node.flags & _UNLINKED:
             return status, node.ino, status.st_nlink
         return status, node.ino, self.shown_nlink(node, status)
+
+    def lower_size(self, node: Node) -> int:
+        """Return the size of a lower file, which stays what it was when last seen.
+
+        Raises:
+            OSError: As :meth:`status`.
+        """
+        seen, status = self._seen
+        return (status if seen is node else self._stat(node)).st_size
 
     def shown_nlink(self, node: Node, status: os.stat_result) -> int:
         """Return the ``st_nlink`` of ``node`` to show, for its status in the layer."""

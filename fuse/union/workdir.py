@@ -37,6 +37,9 @@ _READ_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLO
 _NO_LINK: Final = frozenset(
     (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOENT)
 )
+_TMPFILE: Final = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+_CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_TMPFILE: Final = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT))
 _LOCK_ATTEMPTS: Final = 200
 _LOCK_PAUSE_S: Final = 0.01
 """Together two seconds, for a server that has just lost its mount to end."""
@@ -49,7 +52,14 @@ class WorkDirectory:
     ``lock_fd`` holds the lock of the workdir around it.
     """
 
-    __slots__ = ("_counter", "_shares_whiteouts", "_whiteout", "fd", "lock_fd")
+    __slots__ = (
+        "_counter",
+        "_has_tmpfile",
+        "_shares_whiteouts",
+        "_whiteout",
+        "fd",
+        "lock_fd",
+    )
 
     def __init__(self, fd: int, lock_fd: int) -> None:
         self.fd = fd
@@ -57,11 +67,28 @@ class WorkDirectory:
         self._counter = 0
         self._whiteout: bytes | None = None
         self._shares_whiteouts = True
+        self._has_tmpfile = True
 
     def temporary(self) -> bytes:
         """Return a name that nothing in the directory has."""
         self._counter += 1
         return b"#t%x" % self._counter
+
+    def open_temporary(self, flags: int) -> tuple[int, bytes | None]:
+        """Open a new file to be written to: without a name, or with a temporary one.
+
+        Raises:
+            OSError: From open(2).
+        """
+        if self._has_tmpfile:
+            try:
+                return os.open(b".", _TMPFILE | flags, 0o600, dir_fd=self.fd), None
+            except OSError as error:
+                if error.errno not in _NO_TMPFILE:
+                    raise
+                self._has_tmpfile = False
+        name = self.temporary()
+        return os.open(name, _CREATE | flags, 0o600, dir_fd=self.fd), name
 
     def whiteout(self, dir_fd: int, name: bytes) -> None:
         """Create a whiteout: a link of the shared one where that works.

@@ -41,6 +41,29 @@ def test_set_times_takes_the_kernels_clock(tmp_path: Path, directory: int) -> No
     assert status.st_atime_ns == status.st_mtime_ns == status.st_ctime_ns
 
 
+@pytest.mark.parametrize("omitted", [0, 1])
+def test_set_open_times_leaves_a_time_alone(tmp_path: Path, omitted: int) -> None:
+    path = tmp_path / "file"
+    fd = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        file_syscalls.set_open_times(fd, -1, 1_000_000_001)
+        wishes = [UTIME_OMIT if index == omitted else 5 for index in range(2)]
+        file_syscalls.set_open_times(fd, *wishes)
+    finally:
+        os.close(fd)
+
+    expected = [
+        (-1, 1_000_000_001)[index] if index == omitted else 5 for index in (0, 1)
+    ]
+    status = path.stat()
+    assert [status.st_atime_ns, status.st_mtime_ns] == expected
+
+
+def test_set_open_times_refuses_what_is_no_descriptor() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file_syscalls.set_open_times(-1, UTIME_NOW, UTIME_NOW)
+
+
 def test_set_times_names_what_is_missing(directory: int) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         file_syscalls.set_times(directory, b"missing", 0, 0)

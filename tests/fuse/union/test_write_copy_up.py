@@ -232,7 +232,7 @@ def test_a_server_killed_during_a_copy_leaves_nothing(
 def _be_killed_during_a_copy(sandbox: Sandbox, *, has_tmpfile: bool) -> None:
     try:
         engine = EngineTree(sandbox.upper, sandbox.work, sandbox.lowers)
-        engine.changes.copy_up._has_tmpfile = has_tmpfile
+        engine.changes.copy_up._work._has_tmpfile = has_tmpfile
         copy = engine.changes.copy_up.begin(engine.node("dir/sub/large"))
         assert copy is not None
         os.pwrite(copy._target_fd, b"half", 0)
@@ -249,7 +249,7 @@ def _be_killed_during_a_copy(sandbox: Sandbox, *, has_tmpfile: bool) -> None:
 def test_without_unnamed_files_a_copy_is_renamed_into_place(
     sandbox: Sandbox, engine: EngineTree
 ) -> None:
-    engine.changes.copy_up._has_tmpfile = False
+    engine.changes.copy_up._work._has_tmpfile = False
 
     engine.chmod("dir/sub/large", 0o640)
 
