@@ -106,8 +106,11 @@ def hash_of(value: object) -> object:
         return str(error)
 
 
-def test_words_and_defaults_are_taken_as_in_a_call() -> None:
+@pytest.mark.parametrize("made_before", [0, 9])
+def test_words_and_defaults_are_taken_as_in_a_call(made_before: int) -> None:
     pair = pair_of(values)
+    for _ in range(made_before):
+        pair(1)
 
     assert pair(first=1, third=[3]) == pair(1, (), [3])
     assert pair(1).third is not pair(1).third
@@ -117,6 +120,10 @@ def test_words_and_defaults_are_taken_as_in_a_call() -> None:
         pair()
     with pytest.raises(TypeError, match="unexpected keyword argument 'fourth'"):
         pair(1, fourth=2)
+    with pytest.raises(TypeError, match="multiple values for argument 'first'"):
+        pair(1, first=2)
+    with pytest.raises(TypeError, match="takes from 2 to 4 positional arguments"):
+        pair(1, (), [], 4)
 
 
 def test_a_value_compares_by_its_fields_and_its_class() -> None:
@@ -140,9 +147,14 @@ def test_a_value_cannot_be_changed() -> None:
         made.another = 2
 
 
-def test_what_its_own_check_refuses_is_not_made() -> None:
+@pytest.mark.parametrize("made_before", [0, 9])
+def test_what_its_own_check_refuses_is_not_made(made_before: int) -> None:
+    special = special_of(values)
+    for _ in range(made_before):
+        special("a")
+
     with pytest.raises(ValueError, match="no name"):
-        special_of(values)("")
+        special("")
 
 
 def test_the_standard_functions_know_it() -> None:
