@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from snapfs.assembly.opening import own_store
-from snapfs.manager import ContainerdSnapshotter
+from snapfs.manager.containerd_view import ContainerdSnapshotter
 from snapfs.state import StatePaths
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from snapfs.cli.changes import Changes
 from snapfs.cli.output import Output
-from snapfs.cli.shapes import mount_shape
 from snapfs.cli.wording import counted
 from snapfs.light_typing import TYPE_CHECKING
 from snapfs.model import Mount
@@ -120,6 +119,8 @@ def tell_mounted(
 
 def plan_shape(plan: MountPlan, target: str) -> dict[str, object]:
     """Return the document of a mount. Scripts rely on it: only add to it."""
+    from snapfs.cli.shapes import mount_shape  # here: it is for --json alone
+
     shape: dict[str, object] = {
         "what": plan.what,
         "target": target,

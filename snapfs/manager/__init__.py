@@ -1,7 +1,6 @@
 """The snapshot manager: the contract over metadata, directories and a driver."""
 
-from snapfs.manager.containerd_view import ContainerdSnapshotter
 from snapfs.manager.core import SnapshotManager
 from snapfs.manager.parts import ManagerParts
 
-__all__ = ["ContainerdSnapshotter", "ManagerParts", "SnapshotManager"]
+__all__ = ["ManagerParts", "SnapshotManager"]

@@ -28,7 +28,8 @@ from snapfs.manager.parts import ManagerParts
 from snapfs.manager.reclaim import Reclaimer
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.manager.update import updated_labels
-from snapfs.metadata import Row, checked_labels, committed_row
+from snapfs.metadata import Row, committed_row
+from snapfs.metadata.labels import checked_labels
 from snapfs.model import Durability, Info, Kind, Mount, Owner, Usage
 from snapfs.overlay_format import MAX_LOWERDIRS, mapped_root
 from snapfs.state import Ballast
@@ -44,7 +45,13 @@ _LOCK_STRIPES: Final = 64  # enough that two snapshots seldom share a lock
 class SnapshotChanges:
     """The changing half of a manager; see the module for the locks."""
 
-    def __init__(self, parts: ManagerParts, reclaimer: Reclaimer) -> None:
+    def __init__(
+        self,
+        parts: ManagerParts,
+        reclaimer: Reclaimer,
+        gate: Gate,
+        noted_usage: NotedUsage,
+    ) -> None:
         self._parts = parts
         self._metadata = parts.metadata
         self._directories = parts.directories
@@ -52,8 +59,8 @@ class SnapshotChanges:
         self._reclaimer = reclaimer
         self._stripes = [threading.Lock() for _ in range(_LOCK_STRIPES)]
         self._ballast = Ballast(parts.paths)
-        self.gate = Gate()
-        self.noted_usage = NotedUsage()
+        self._gate = gate
+        self._noted_usage = noted_usage
 
     def create(
         self,
@@ -64,7 +71,7 @@ class SnapshotChanges:
         owner: Owner,
     ) -> list[Mount]:
         """Make an active snapshot or a view for ``owner``; return its mounts."""
-        with self.gate.open():
+        with self._gate.open():
             return self._create(kind, key, parent, labels, owner)
 
     def _create(
@@ -138,12 +145,12 @@ class SnapshotChanges:
                 parent_row,
                 time.time_ns(),
                 self._parts.durability,
-                self.noted_usage.get(old.snapshot_id),
+                self._noted_usage.get(old.snapshot_id),
                 kept_id_maps(old, self._parts.drivers.get(old.driver)),
             )
             with self._recorded(old, new):
                 self._metadata.commit(old, new)
-            self.noted_usage.drop(old.snapshot_id)
+            self._noted_usage.drop(old.snapshot_id)
 
     def update(self, info: Info, fieldpaths: Sequence[str] = ()) -> Info:
         """Change labels, as the contract says."""
@@ -188,7 +195,7 @@ class SnapshotChanges:
                         raise
                     _log.warning("the disk is full; removing with the ballast's space")
                     self._remove_row(key)
-                self.noted_usage.drop(row.snapshot_id)
+                self._noted_usage.drop(row.snapshot_id)
                 self._discard(row)
 
     def remember_usage(self, row: Row, usage: Usage) -> None:
@@ -208,7 +215,7 @@ class SnapshotChanges:
     def _changing(self, key: str) -> Iterator[Row]:
         """Hold the lock of the snapshot ``key``; yield its row as it is then."""
         self._directories.note_change()
-        with self.gate.open():
+        with self._gate.open():
             while True:
                 row = self._metadata.get(key)
                 with self._stripes[row.snapshot_id % _LOCK_STRIPES]:

@@ -45,6 +45,7 @@ class ContainerdSnapshotter:
         shares_namespaces: bool = False,
     ) -> None:
         self._manager = manager
+        self._changes = manager.changes  # made before the first call
         self._shares_namespaces = shares_namespaces
         self._settler = settler
 
@@ -85,11 +86,11 @@ class ContainerdSnapshotter:
                 raise NotFoundError(f"snapshot {wanted!r} does not exist")
         if self._settler is not None:
             self._settle(self._settler, name, key, parent)
-        self._manager.changes.commit(name, key, labels, parent)
+        self._changes.commit(name, key, labels, parent)
 
     def remove(self, key: str) -> None:
         """See :meth:`snapfs.snapshotter.Snapshotter.remove`."""
-        self._manager.changes.remove(key, _refuse_others)
+        self._changes.remove(key, _refuse_others)
 
     def stat(self, key: str) -> Info:
         """See :meth:`snapfs.snapshotter.Snapshotter.stat`."""
@@ -128,7 +129,7 @@ class ContainerdSnapshotter:
     ) -> list[Mount]:
         if parent and self._is_hidden(parent):
             raise NotFoundError(f"parent snapshot {parent!r} does not exist")
-        return self._manager.changes.create(kind, key, parent, labels, Owner.CONTAINERD)
+        return self._changes.create(kind, key, parent, labels, Owner.CONTAINERD)
 
     def _refuse_what_is_there(self, target: str, parent: str) -> None:
         """Refuse to make a snapshot for ``target`` on ``parent`` if there is one."""

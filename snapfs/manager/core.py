@@ -11,13 +11,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from snapfs.errors import DataLossError, FailedPreconditionError, NotFoundError
-from snapfs.manager import checks, views
-from snapfs.manager.changes import SnapshotChanges
-from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
-from snapfs.manager.mending import SidecarMender
-from snapfs.manager.parts import ManagerParts
-from snapfs.manager.publishing import LayerPublisher
-from snapfs.manager.reclaim import Reclaimer
+from snapfs.light_typing import TYPE_CHECKING
+from snapfs.manager import views
+from snapfs.manager.supply import Supply
 from snapfs.metadata import MetadataStore, Row
 from snapfs.model import (
     NO_LABELS,
@@ -33,26 +29,18 @@ from snapfs.model import (
     StoreStatus,
     Usage,
 )
-from snapfs.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from snapfs.manager.changes import SnapshotChanges
 
 
-class SnapshotManager:
+class SnapshotManager(Supply):
     """Implements :class:`snapfs.snapshotter.Store` for the process that owns a root.
 
     Its own verbs act for the command line and the library (owner ``local``);
     :class:`~snapfs.manager.containerd_view.ContainerdSnapshotter` is the same store
     as containerd may see it.
     """
-
-    def __init__(self, parts: ManagerParts) -> None:
-        self._parts = parts
-        self._metadata = parts.metadata
-        self._paths = parts.paths
-        self._meter = WorkerProcess()
-        self._reclaimer = Reclaimer(parts.paths, parts.metadata, parts.directories)
-        self._changes = SnapshotChanges(parts, self._reclaimer)
-        self._publisher = LayerPublisher(parts, self._reclaimer, self._changes.gate)
-        self._mender = SidecarMender(parts, self._changes.holding)
 
     # -- the contract ----------------------------------------------------------
 
@@ -112,6 +100,8 @@ class SnapshotManager:
             return Usage()
         if row.usage is not None:
             return row.usage
+        from snapfs.manager.disk_errors import DAMAGE_ADVICE, disk_errors
+
         usage = self._parts.directories.counted_usage(row.layer_id)
         if usage is None:
             with disk_errors(f"snapshot {key!r}"):
@@ -142,14 +132,12 @@ class SnapshotManager:
         reclaim that is under way stops; what is left stays in the trash. So does the
         rest of a recovery; the next opening begins it anew.
         """
-        if not self._changes.gate.shut():
+        if not self._gate.shut():
             return
         try:
-            self._mender.close()
-            self._reclaimer.close()
-            self._meter.close()
+            self._end_work()
         finally:
-            self._changes.gate.wait_until_empty()
+            self._gate.wait_until_empty()
             self._metadata.close()
 
     # -- administration --------------------------------------------------------
@@ -185,13 +173,15 @@ class SnapshotManager:
         """See :meth:`snapfs.snapshotter.StoreAdmin.reclaim`."""
         if dry_run:
             return self._reclaimer.measure()
-        with self._changes.gate.open():
+        with self._gate.open():
             return self._reclaimer.run()
 
     def check(self) -> list[Finding]:
         """See :meth:`snapfs.snapshotter.StoreAdmin.check`."""
+        from snapfs.manager.checks import check_store
+
         self.finish_recovery()
-        return checks.check_store(
+        return check_store(
             self._parts, self._reclaimer.orphans(), self._changes.holding
         )
 
@@ -244,22 +234,25 @@ class SnapshotManager:
     def note_usage(self, target: SnapshotDetails, usage: Usage | None) -> None:
         """See :meth:`snapfs.snapshotter.LayerTargets.note_usage`."""
         snapshot_id = int(os.path.basename(target.directory))
-        self._changes.noted_usage.put(snapshot_id, usage)
+        self._noted_usage.put(snapshot_id, usage)
 
     def continue_recovery(self) -> None:
         """Compare all sidecars with their rows after a crash, in the background.
 
         No verb needs what they say, and each that changes one writes it anew.
         """
-        self._mender.start()
+        if self._mender is not None:
+            self._mender.start()
 
     def finish_recovery(self) -> None:
         """Return when after a crash all sidecars say what their rows say."""
-        self._mender.finish()
+        if self._mender is not None:
+            self._mender.finish()
 
     def finish_reclaim(self) -> None:
         """Wait until what this process removed is reclaimed."""
-        self._reclaimer.finish()
+        if "_reclaimer" in vars(self):
+            self._reclaimer.finish()
 
     # -- for the views of this package ------------------------------------------
 
@@ -280,7 +273,7 @@ class SnapshotManager:
                 f"snapshot {row.key!r} is committed, not active or view; prepare or"
                 " view a snapshot on it"
             )
-        self._changes.noted_usage.drop(row.snapshot_id)  # they will be written to
+        self._noted_usage.drop(row.snapshot_id)  # they will be written to
         stack = views.stack_of(self._parts, row)
         mounts = self._parts.mounts(row, stack, row.owner)
         if not self._metadata.is_current(row):  # then layers below may be gone too

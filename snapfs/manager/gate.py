@@ -39,6 +39,11 @@ class Gate:
                 self._inside -= 1
                 self._changed.notify_all()
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether :meth:`shut` was called."""
+        return self._is_shut
+
     def shut(self) -> bool:
         """Let nobody in any more; return whether this call was the first."""
         with self._changed:

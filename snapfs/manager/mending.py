@@ -47,8 +47,8 @@ _SAMPLE_S: Final = 0.02
 class SidecarMender:
     """Makes the sidecars agree with the rows, which count.
 
-    All methods may be called from any thread. Nothing happens where the store was
-    clean when it was opened.
+    For a store that was not clean when it was opened. All methods may be called from
+    any thread.
     """
 
     def __init__(
@@ -66,8 +66,7 @@ class SidecarMender:
         self._threads: list[threading.Thread] = []
         self._hurry = threading.Event()
         self._closing = False
-        if not parts.metadata.was_clean:
-            self._plan()
+        self._plan()
 
     def start(self) -> None:
         """Compare in the background, and let calls go first."""

@@ -10,11 +10,14 @@ from snapfs.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from snapfs.manager.space import SpaceGuard
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.metadata import MetadataStore, Row
 from snapfs.model import Durability, Mount, Owner, Stack
 from snapfs.state import SnapshotDirectories, StatePaths, StoreIdentity
 from snapfs.values import dataclass
+
+if TYPE_CHECKING:
+    from snapfs.manager.space import SpaceGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class ManagerParts:
     @property
     def space(self) -> SpaceGuard:
         """What refuses new layers where little space is left."""
+        from snapfs.manager.space import SpaceGuard
+
         return SpaceGuard(self.paths.root, self.min_free_percent)
 
     def mounts(self, row: Row, stack: Stack, owner: Owner) -> list[Mount]:

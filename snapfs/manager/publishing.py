@@ -19,7 +19,8 @@ from snapfs.manager.gate import Gate
 from snapfs.manager.parts import ManagerParts
 from snapfs.manager.reclaim import Reclaimer
 from snapfs.manager.sidecars import sidecar_of
-from snapfs.metadata import Row, checked_labels
+from snapfs.metadata import Row
+from snapfs.metadata.labels import checked_labels
 from snapfs.model import Durability, Info, Kind, NewLayer, Owner
 
 # Far more than overlayfs mounts; a caller that wants more has lost count.

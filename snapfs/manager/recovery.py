@@ -12,7 +12,6 @@ from snapfs.errors import DataLossError
 from snapfs.light_typing import TYPE_CHECKING
 from snapfs.logs import Log
 from snapfs.state import Ballast
-from snapfs.state.staged import unless_in_use
 
 if TYPE_CHECKING:
     from snapfs.manager.parts import ManagerParts
@@ -32,6 +31,8 @@ def recover(parts: ManagerParts) -> None:
     parts.directories.attach_images(parts.metadata.is_needed)
     parts.directories.settle_reserve(parts.metadata.is_needed)
     for name in parts.directories.staged():
+        from snapfs.state.staged import unless_in_use  # a crash left something
+
         path = os.path.join(parts.paths.staging, name)
         with unless_in_use(path) as is_idle:
             if is_idle:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from snapfs.errors import InvalidArgumentError
 from snapfs.light_typing import Final
-from snapfs.metadata import checked_labels
+from snapfs.metadata.labels import checked_labels
 from snapfs.model import Info
 
 _LABEL_PATH: Final = "labels."

@@ -3,8 +3,7 @@
 :mod:`snapfs.metadata.filters` is for those who filter: its RE2 takes a while to load.
 """
 
-from snapfs.metadata.labels import checked_labels
 from snapfs.metadata.row import Row, committed_row
 from snapfs.metadata.store import MetadataStore
 
-__all__ = ["MetadataStore", "Row", "checked_labels", "committed_row"]
+__all__ = ["MetadataStore", "Row", "committed_row"]

@@ -340,11 +340,11 @@ def test_a_second_close_waits_for_the_first(root: Path) -> None:
         if isinstance(again, RootLock):
             again.release()
 
-    with store.changes.gate.open():  # a verb is at work: the first close waits
+    with store._gate.open():  # a verb is at work: the first close waits
         closers = [threading.Thread(target=close) for _ in range(2)]
         for closer in closers:
             closer.start()
-        while not store.changes.gate._is_shut:
+        while not store._gate.is_shut:
             os.sched_yield()
         assert isinstance(RootLock.try_acquire(str(root / "lock")), LockHolder)
     for closer in closers:

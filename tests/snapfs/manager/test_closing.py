@@ -61,7 +61,7 @@ def test_closing_waits_for_a_verb_that_is_at_work(root: Path) -> None:
         preparing.start()
         entered.wait()
         closing.start()
-        while not store.changes.gate._is_shut:
+        while not store._gate.is_shut:
             pass
         assert closing.is_alive()
 
@@ -88,3 +88,38 @@ def test_nothing_is_left_behind_by_closing(root: Path) -> None:
 
     assert set(threading.enumerate()) == threads
     assert set(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_what_is_made_after_closing_begins_nothing(root: Path) -> None:
+    with opened_store(root) as store:
+        commit_layer(store, "base", file="x")
+    with opened_store(root) as store:
+        assert "_reclaimer" not in vars(store)
+        assert "_meter" not in vars(store)
+        store.close()
+
+        (root / "trash" / "left").mkdir()
+        store.cleanup()
+        store.finish_reclaim()
+
+        assert os.listdir(root / "trash") == ["left"]
+        with pytest.raises(UnavailableError, match="closed"):
+            store._meter.measure(str(root))
+
+
+def test_threads_that_ask_at_once_get_the_same_part(root: Path) -> None:
+    with opened_store(root) as store:
+        both = threading.Barrier(2)
+        found = []
+
+        def ask() -> None:
+            both.wait()
+            found.append(store.changes)
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert found == [store.changes] * 2

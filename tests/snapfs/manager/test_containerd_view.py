@@ -11,7 +11,8 @@ from snapfs.errors import (
     FailedPreconditionError,
     NotFoundError,
 )
-from snapfs.manager import ContainerdSnapshotter, SnapshotManager
+from snapfs.manager import SnapshotManager
+from snapfs.manager.containerd_view import ContainerdSnapshotter
 from snapfs.model import Info, Kind, Owner
 from snapfs.snapshotter import Snapshotter
 from support.stores import commit_layer

@@ -140,7 +140,9 @@ def test_ending_waits_for_the_threads(
         entered.wait()
         closing = threading.Thread(target=store.close)
         closing.start()
-        wait_until(lambda: store._mender._closing, "the beginning of the end")
+        mender = store._mender
+        assert mender is not None
+        wait_until(lambda: mender._closing, "the beginning of the end")
         assert closing.is_alive()
 
         go_on.set()

@@ -14,8 +14,8 @@ from snapfs.errors import (
     NotFoundError,
     SnapfsError,
 )
-from snapfs.metadata import MetadataStore, checked_labels
-from snapfs.metadata.labels import MAX_LABEL_BYTES
+from snapfs.metadata import MetadataStore
+from snapfs.metadata.labels import MAX_LABEL_BYTES, checked_labels
 from snapfs.model import Kind
 from support.rows import active, committed, opened
 

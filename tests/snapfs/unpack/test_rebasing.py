@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from snapfs.errors import AlreadyExistsError, DataLossError, UnsafeLayerError
-from snapfs.manager import ContainerdSnapshotter, SnapshotManager
+from snapfs.manager import SnapshotManager
+from snapfs.manager.containerd_view import ContainerdSnapshotter
 from snapfs.overlay_format import XattrPrefix
 from snapfs.stopping import Stop
 from snapfs.unpack.applying import LayerApplier
