@@ -32,12 +32,17 @@ class Budget:
             UnsafeLayerError: There are too many, or their names take too much.
         """
         self._count += 1
-        if self._count > self._limits.entries:
+        limits = self._limits
+        if self._count > limits.entries:
             raise UnsafeLayerError(
-                f"more than {self._limits.entries} entries, with the directories that"
-                " they imply"
+                f"more than {limits.entries} entries, with the directories that they"
+                " imply"
             )
-        if self._nodes.text_bytes > self._limits.text_bytes:
+        nodes = self._nodes
+        # nodes.text_bytes, without a call for each entry
+        if len(nodes.names) + len(nodes.texts) + len(nodes.extra.data) > (
+            limits.text_bytes
+        ):
             raise UnsafeLayerError(
                 "the names, link targets and extended attributes of the layer take"
                 f" more than {self._limits.text_bytes} bytes"

@@ -161,6 +161,39 @@ class Nodes:
             self._resize(len(self.table) * _GROWTH)
         return node
 
+    def add_new(
+        self,
+        parent: int,
+        name: bytes,
+        kind: int,
+        flags: int,
+        attributes: Attributes,
+        size: int,
+        data: int,
+    ) -> int:
+        """Add a node and return it; NOBODY, and nothing is done, if there is one.
+
+        This is ``locate`` and ``add`` in one, for what most entries are.
+        """
+        key = hash((parent, name)) & _HASH_MASK
+        mask = self._mask
+        slot = key & mask
+        table = self.table
+        while node := table[slot]:
+            if (
+                self._hashes[node] == key
+                and self.parents[node] == parent
+                and self._is_named(node, name)
+            ):
+                return NOBODY
+            slot = (slot + 1) & mask
+        table[slot] = node = len(self.parents)
+        self._hashes.append(key)
+        self._append(parent, name, kind, flags, attributes, size, data)
+        if node >= self._grow_at:
+            self._resize(len(table) * _GROWTH)
+        return node
+
     def add_link(self, slot: int, parent: int, name: bytes, target: int) -> int:
         """Put another name of the inode of ``target`` into ``slot``."""
         node = self.add(

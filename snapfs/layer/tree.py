@@ -49,12 +49,19 @@ from snapfs.layer.paths import (
 )
 from snapfs.layer.resolve import KnownDirectories, Place, Resolver
 from snapfs.layer.settle import settle
-from snapfs.tar.member import Member, MemberKind, shown
+from snapfs.tar.member import NO_XATTRS, Member, MemberKind, shown
 
 _KINDS: Final = {
     kind: None if kind is MemberKind.HARDLINK else Kind[kind.name]
     for kind in MemberKind
 }
+
+# What most entries are; a name of an enumeration is looked up at each use.
+_MAKE: Final = Action.MAKE
+_FILE: Final = MemberKind.FILE
+_DIRECTORY: Final = MemberKind.DIRECTORY
+_FILE_NODE: Final = int(Kind.FILE)
+_DIRECTORY_NODE: Final = int(Kind.DIRECTORY)
 
 
 class LayerTree:
@@ -65,6 +72,7 @@ class LayerTree:
         self._limits = limits
         self._clamp = policy.clamp
         self._resolver = Resolver(self.nodes, limits)
+        self._add_new = self.nodes.add_new
         self._known = KnownDirectories()
         self._budget = checks.Budget(self.nodes, limits)
         self._settlement: Settlement | None = None
@@ -95,6 +103,29 @@ class LayerTree:
             or len(name) > self._limits.path_bytes
         ):
             return self._admit_elsewhere(member)
+        kind = member.kind
+        if (
+            member.xattrs is NO_XATTRS
+            and member.sparse is None
+            and (kind is _FILE or kind is _DIRECTORY)
+        ):
+            attributes = (member.mode, member.uid, member.gid, member.mtime_ns, 0)
+            if kind is _FILE:
+                node = self._add_new(
+                    directory,
+                    leaf,
+                    _FILE_NODE,
+                    0,
+                    attributes,
+                    member.size_bytes,
+                    member.data_offset,
+                )
+            else:
+                node = self._add_new(
+                    directory, leaf, _DIRECTORY_NODE, Flag.MADE, attributes, 0, 0
+                )
+            if node:
+                return Admission(_MAKE, node, directory, leaf)
         return self._place(member, directory, leaf, ())
 
     def _admit_elsewhere(self, member: Member) -> Admission:

@@ -7,6 +7,7 @@ from typing import Final
 
 from snapfs.errors import DataLossError, UnsafeLayerError
 from snapfs.tar import numbers, sparse
+from snapfs.tar.common import CommonMembers
 from snapfs.tar.extensions import (
     GLOBAL,
     LONG_LINK,
@@ -67,6 +68,9 @@ class TarReader:
         self._owners = numbers.Memo(numbers.owners)
         self._sizes = numbers.Memo(numbers.size)
         self._times = numbers.Memo(numbers.header_time)
+        self._common = CommonMembers(
+            self._sums, self._owners, self._sizes, self._times
+        ).read
         # Where the next header is, and what of the body was not handed out yet.
         self._next = 0
         self._left = 0
@@ -97,6 +101,13 @@ class TarReader:
                 raise self._failure
             return None
         try:
+            offset = self._next
+            if member := self._common(self._stream, offset):
+                self._name = member.name
+                self._offset = offset
+                self._left = stored = member.stored_bytes
+                self._next = (offset + 2 * BLOCK_BYTES - 1 + stored) & -BLOCK_BYTES
+                return member
             self._finish_body()
             self._offset = self._stream.position
             self._name = None
@@ -116,14 +127,19 @@ class TarReader:
             DataLossError: The stream ends before the body does.
         """
         left = self._left
-        view = self._stream.view(left)
-        if view is None:
-            if left > _JOINED_BYTES:
-                return None
-            try:
-                view = self._stream.join(left)
-            except DataLossError as error:
-                raise self._cut_short(error) from error
+        stream = self._stream
+        start = stream.at
+        end = start + left
+        if end <= len(stream.block):
+            stream.at = end
+            self._left = 0
+            return memoryview(stream.block)[start:end]
+        if left > _JOINED_BYTES:
+            return None
+        try:
+            view = stream.join(left)
+        except DataLossError as error:
+            raise self._cut_short(error) from error
         self._left = 0
         return view
 

@@ -18,21 +18,26 @@ class PlainStream:
 
     Args:
         read_block: Returns the next bytes, any number but 0; b"" at the end.
+
+    Attributes:
+        block: What was read last.
+        at: How much of it was consumed; whoever finds all that it needs in the block
+            may move this itself.
+        base: Where in the stream the block begins.
     """
 
-    __slots__ = ("_at", "_base", "_block", "_read_block")
+    __slots__ = ("_read_block", "at", "base", "block")
 
     def __init__(self, read_block: Callable[[], bytes]) -> None:
         self._read_block = read_block
-        self._block = b""
-        self._at = 0
-        # Of the current block in the stream.
-        self._base = 0
+        self.block = b""
+        self.at = 0
+        self.base = 0
 
     @property
     def position(self) -> int:
         """Return how many bytes were consumed."""
-        return self._base + self._at
+        return self.base + self.at
 
     def header(self) -> bytes:
         """Return the next 512 bytes; b"" if the stream ends right here.
@@ -40,23 +45,23 @@ class PlainStream:
         Raises:
             DataLossError: The stream ends within them.
         """
-        at = self._at
+        at = self.at
         end = at + BLOCK_BYTES
-        if end <= len(self._block):
-            self._at = end
-            return self._block[at:end]
-        if at == len(self._block) and not self._advance():
+        if end <= len(self.block):
+            self.at = end
+            return self.block[at:end]
+        if at == len(self.block) and not self._advance():
             return b""
         return bytes(self.join(BLOCK_BYTES))
 
     def view(self, size: int) -> memoryview | None:
         """Return the next ``size`` bytes if the current block holds them all."""
-        at = self._at
+        at = self.at
         end = at + size
-        if end > len(self._block):
+        if end > len(self.block):
             return None
-        self._at = end
-        return memoryview(self._block)[at:end]
+        self.at = end
+        return memoryview(self.block)[at:end]
 
     def join(self, size: int) -> memoryview:
         """Return the next ``size`` bytes; the caller bounds ``size``.
@@ -77,12 +82,12 @@ class PlainStream:
         """
         left = size
         while left:
-            here = min(left, len(self._block) - self._at)
+            here = min(left, len(self.block) - self.at)
             if here:
                 left -= here
-                at = self._at
-                self._at = at + here
-                yield memoryview(self._block)[at : at + here]
+                at = self.at
+                self.at = at + here
+                yield memoryview(self.block)[at : at + here]
             elif not self._advance():
                 raise DataLossError(
                     f"the stream ends at byte {self.position}, {left} bytes too early"
@@ -94,23 +99,23 @@ class PlainStream:
         Raises:
             DataLossError: The stream ends before.
         """
-        end = self._at + size
-        if end <= len(self._block):
-            self._at = end
+        end = self.at + size
+        if end <= len(self.block):
+            self.at = end
             return
         for _ in self.pieces(size):
             pass
 
     def rest(self) -> Iterator[memoryview]:
         """Yield all that is left, in pieces."""
-        while self._at < len(self._block) or self._advance():
-            at = self._at
-            self._at = len(self._block)
-            yield memoryview(self._block)[at:]
+        while self.at < len(self.block) or self._advance():
+            at = self.at
+            self.at = len(self.block)
+            yield memoryview(self.block)[at:]
 
     def _advance(self) -> bool:
         """Go on to the next block; return whether there is one."""
-        self._base += len(self._block)
-        self._at = 0
-        self._block = self._read_block()
-        return bool(self._block)
+        self.base += len(self.block)
+        self.at = 0
+        self.block = self._read_block()
+        return bool(self.block)
