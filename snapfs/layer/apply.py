@@ -19,6 +19,7 @@ from snapfs.layer.finish import finish_directories, write_whiteouts
 from snapfs.layer.form import OverlayForm
 from snapfs.layer.limits import Limits, Policy
 from snapfs.layer.notes import Notes
+from snapfs.layer.occupied import STAT_BLOCK_BYTES
 from snapfs.layer.tree import LayerTree
 from snapfs.layer.writer import Writer
 from snapfs.model import Usage
@@ -29,8 +30,6 @@ Progress = Callable[[int, int], None]
 
 # Entries between two reports: about ten milliseconds.
 _REPORT_EVERY: Final = 512
-
-_STAT_BLOCK_BYTES: Final = 512  # st_blocks counts in these, stat(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ def _usage(writer: Writer, whiteouts: int, directory_blocks: int) -> Usage:
     blocks = writer.blocks - writer.removed.blocks + directory_blocks
     root = 1
     inodes = writer.inodes - writer.removed.inodes + whiteouts + root
-    return Usage(blocks * _STAT_BLOCK_BYTES, inodes)
+    return Usage(blocks * STAT_BLOCK_BYTES, inodes)
 
 
 def _write_entries(

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from snapfs.errors import FailedPreconditionError
 from snapfs.layer.limits import Policy, SetuidPolicy
 from snapfs.layer.notes import Notes
+from snapfs.layer.occupied import allocation_unit
 from snapfs.layer.xattrs import XattrFilter
 from snapfs.overlay_format import XattrPrefix
 
@@ -58,6 +59,7 @@ class Attributes:
         uid: The owner that a new object has.
         gid: The group that a new object has.
         masked: Mode bits that a new file may lack, by the umask or on purpose.
+        unit_bytes: See :func:`snapfs.layer.occupied.allocation_unit`.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Attributes:
         self._without_set_id = policy.setuid is SetuidPolicy.STRIP
         os.fchmod(staging, 0o700)
         _remove_default_acl(staging)
-        status = _status_of_new_file(staging)
+        status, self.unit_bytes = _new_file(staging)
         self.uid = status.st_uid
         self.gid = status.st_gid
         umask = ~status.st_mode & _PERMISSIONS
@@ -183,15 +185,15 @@ def _remove_default_acl(staging: int) -> None:
             raise
 
 
-def _status_of_new_file(staging: int) -> os.stat_result:
-    """Return owner and mode of a file created with all permissions.
+def _new_file(staging: int) -> tuple[os.stat_result, int]:
+    """Return the status of a file created with all permissions, and the unit it takes.
 
     The umask is a process's, and reading it changes it; ``grpid`` and idmapped mounts
     give other owners than the process has.
     """
     fd = os.open(_PROBE, _CREATE, _PERMISSIONS, dir_fd=staging)
     try:
-        return os.fstat(fd)
+        return os.fstat(fd), allocation_unit(fd)
     finally:
         os.close(fd)
         os.unlink(_PROBE, dir_fd=staging)

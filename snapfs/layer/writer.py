@@ -19,13 +19,18 @@ from snapfs.layer.descriptors import DirectoryDescriptors
 from snapfs.layer.kinds import Kind
 from snapfs.layer.limits import DevicePolicy, Policy
 from snapfs.layer.notes import Notes
+from snapfs.layer.occupied import PREDICTED_BYTES, STAT_BLOCK_BYTES
 from snapfs.layer.removal import Removed, remove_directory
 from snapfs.layer.tree import LayerTree
 from snapfs.tar.member import Member, MemberKind
 from snapfs.tar.reader import TarReader
 
 _NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Looked up for each entry.
+_NOTHING: Final = Action.NOTHING
+_MAKE: Final = Action.MAKE
 _PERMISSIONS: Final = 0o777
+_SECOND_NS: Final = 10**9
 # Of a directory until all that it will hold is there.
 _UNFINISHED: Final = 0o700
 
@@ -78,6 +83,11 @@ class Writer:
         # What open(2) gives a file by itself, apart from its time.
         self._owner = attributes.uid, attributes.gid
         self._masked = attributes.masked
+        self._take_body = reader.take_body
+        # Files up to this size need not be asked what they occupy.
+        self._predicted_bytes = PREDICTED_BYTES if attributes.unit_bytes else -1
+        self._unit_bytes = attributes.unit_bytes
+        self._unit_blocks = attributes.unit_bytes // STAT_BLOCK_BYTES
 
     def write(self, member: Member, admission: Admission) -> None:
         """Do what the admission of ``member`` says.
@@ -87,13 +97,13 @@ class Writer:
             DataLossError: The body is cut short.
         """
         action = admission.action
-        if action is Action.NOTHING:
+        if action is _NOTHING:
             return
         for node in admission.implied:
             self.make_directory(node)
         if admission.replaces != NO_NODE:
             self._remove(admission)
-        if action is Action.MAKE:
+        if action is _MAKE:
             self._makers[member.kind](member, admission)
         elif action is Action.LINK and admission.target != NO_NODE:
             self._make_link(admission)
@@ -120,6 +130,7 @@ class Writer:
             self.removed.unlink(admission.name, parent)
 
     def _make_file(self, member: Member, admission: Admission) -> None:
+        size = member.size_bytes
         fd = os.open(
             admission.name,
             _NEW_FILE,
@@ -129,13 +140,13 @@ class Writer:
         try:
             if member.sparse is not None:
                 pieces = self._reader.read_body()
-                write_sparse(fd, member.size_bytes, member.sparse, pieces)
-            elif member.size_bytes:
-                body = self._reader.take_body()
+                write_sparse(fd, size, member.sparse, pieces)
+            elif size:
+                body = self._take_body()
                 if body is None:
                     for piece in self._reader.read_body():
                         write_all(fd, piece)
-                elif os.write(fd, body) != member.size_bytes:
+                elif os.write(fd, body) != size:
                     # Cut short: the rest fails, and says why.
                     written = os.lseek(fd, 0, os.SEEK_CUR)
                     write_all(fd, body[written:])
@@ -146,9 +157,16 @@ class Writer:
             ):
                 self._attributes.set_on_file(fd, member)
             else:
-                mtime_ns = member.mtime_ns
-                os.utime(fd, ns=(mtime_ns, mtime_ns))
-            self.blocks += os.fstat(fd).st_blocks
+                seconds, rest_ns = divmod(member.mtime_ns, _SECOND_NS)
+                if rest_ns:
+                    os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
+                else:  # in which Python takes less time
+                    os.utime(fd, (seconds, seconds))
+            is_whole = member.sparse is None
+            if size > self._predicted_bytes or not is_whole or member.xattrs:
+                self.blocks += os.fstat(fd).st_blocks
+            else:
+                self.blocks += -(-size // self._unit_bytes) * self._unit_blocks
             self.inodes += 1
         finally:
             os.close(fd)

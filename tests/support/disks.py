@@ -46,6 +46,14 @@ def untyped_disk(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def inlining_disk(target: Path) -> Iterator[Path]:
+    """Mount a filesystem that keeps the content of tiny files in their inodes."""
+    image = _ext4_image(target, "-I", "256", "-O", "inline_data")
+    with mounted(target, "-o", "loop", image):
+        yield target
+
+
+@contextlib.contextmanager
 def failing_disk(target: Path) -> Iterator[Callable[[], object]]:
     """Mount a disk that becomes read-only, for good, when the yielded is called.
 

@@ -32,7 +32,7 @@ from support.applied_layers import (
     symlink,
     tar_of,
 )
-from support.disks import mounted, small_disk
+from support.disks import inlining_disk, mounted, small_disk
 from support.unprivileged import NOBODY, as_nobody
 
 # cap_net_raw, vfs_cap_data of version 2.
@@ -175,6 +175,30 @@ def test_usage_is_what_the_tree_occupies(tmp_path: Path) -> None:
         entry("d/.wh.x"),
         entry("p", type_=tarfile.FIFOTYPE),
     )
+
+    assert applied.usage == measure_tree(str(tmp_path / "layer"))
+
+
+@pytest.mark.root
+def test_usage_counts_no_blocks_for_what_lies_in_inodes(tmp_path: Path) -> None:
+    with inlining_disk(tmp_path / "disk") as disk:
+        (disk / "tiny").write_bytes(b"x")
+        assert (disk / "tiny").stat().st_blocks == 1  # for want of a block
+        items = [entry(f"f{number}", b"x") for number in range(50)]
+
+        applied = apply_items(disk / "layer", *items, entry("g", bytes(5000)))
+
+        assert applied.usage == measure_tree(str(disk / "layer"))
+
+
+def test_usage_counts_no_holes_of_small_files(tmp_path: Path) -> None:
+    hole = tmp_path / "hole"
+    with hole.open("wb") as file:
+        file.truncate(60_000)
+    command = ["tar", "-S", "-cf-", "hole"]
+    data = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    applied = apply_tar(tmp_path / "layer", data.stdout)
 
     assert applied.usage == measure_tree(str(tmp_path / "layer"))
 
