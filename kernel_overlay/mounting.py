@@ -16,10 +16,7 @@ from snapfs.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from snapfs.kernel_overlay.bind import mount_bind
 from snapfs.kernel_overlay.failures import translate, undo_mount
-from snapfs.kernel_overlay.overlay import parse
-from snapfs.kernel_overlay.overlay_mount import mount_overlay
 from snapfs.model import Mount
 
 
@@ -58,9 +55,15 @@ def _mount(mount: Mount, target: str) -> str:
     """Mount one; return the path on which it lies."""
     fd, where = _open_target(target, mount.target)
     try:
+        # Here: most commands mount one of the two.
         if mount.type == "overlay":
+            from snapfs.kernel_overlay.overlay import parse
+            from snapfs.kernel_overlay.overlay_mount import mount_overlay
+
             mount_overlay(parse(mount), fd, where)
         elif mount.type == "bind":
+            from snapfs.kernel_overlay.bind import mount_bind
+
             mount_bind(mount, fd, where)
         else:
             raise InvalidArgumentError(

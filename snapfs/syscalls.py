@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -77,7 +76,7 @@ IOPRIO_CLASS_BEST_EFFORT: Final = 2
 
 DT_UNKNOWN: Final = 0
 
-MOUNT_DATA_MAX: Final = mmap.PAGESIZE - 1
+MOUNT_DATA_MAX: Final = os.sysconf("SC_PAGESIZE") - 1
 """Bytes of data that mount(2) reads; it cuts the rest off and says nothing."""
 
 _CLOEXEC: Final = os.O_CLOEXEC  # OPEN_TREE_CLOEXEC is defined as O_CLOEXEC

@@ -5,12 +5,11 @@ talks to the owner over the socket in the root, and the caller cannot tell the
 difference: both are a :class:`snapfs.snapshotter.Store`.
 """
 
-from snapfs.assembly.opening import OpenStore, open_store
+from snapfs.assembly.opening import open_store
 from snapfs.assembly.settings import DRIVERS, ServeSettings, StoreSettings
 
 __all__ = [
     "DRIVERS",
-    "OpenStore",
     "ServeSettings",
     "StoreSettings",
     "open_store",

@@ -6,7 +6,7 @@ directories, whoever asks. Only the one for new snapshots has to work here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from snapfs.assembly.settings import DRIVERS, StoreSettings
 from snapfs.driver import Driver, Feature
@@ -43,23 +43,53 @@ def known_drivers(prefix: XattrPrefix, settings: StoreSettings) -> Mapping[str, 
     Raises:
         InvalidArgumentError: There is no such driver, or it knows no such option.
     """
-    from snapfs.fuse.driver import FuseDriver
-    from snapfs.kernel_overlay import OverlayDriver
-
     check_name(settings.driver)
     is_fuse = settings.driver == "fuse"
-    kernel = OverlayDriver(
-        xattr_prefix=prefix,
-        mount_options=() if is_fuse else settings.mount_options,
-        remap_ids=settings.remap_ids,
-    )
-    fuse = FuseDriver(
-        xattr_prefix=prefix,
-        mount_options=settings.mount_options if is_fuse else (),
-        remap_ids=settings.remap_ids,
-        max_size=settings.max_size,
-    )
-    return {kernel.name: kernel, fuse.name: fuse}
+
+    def kernel() -> Driver:
+        from snapfs.kernel_overlay import OverlayDriver
+
+        return OverlayDriver(
+            xattr_prefix=prefix,
+            mount_options=() if is_fuse else settings.mount_options,
+            remap_ids=settings.remap_ids,
+        )
+
+    def fuse() -> Driver:
+        from snapfs.fuse.driver import FuseDriver
+
+        return FuseDriver(
+            xattr_prefix=prefix,
+            mount_options=settings.mount_options if is_fuse else (),
+            remap_ids=settings.remap_ids,
+            max_size=settings.max_size,
+        )
+
+    known = _Drivers({"kernel": kernel, "fuse": fuse})
+    known["fuse" if is_fuse else "kernel"]  # refuses options that it does not know
+    return known
+
+
+class _Drivers(Mapping[str, Driver]):
+    """Drivers by name, each made when it is asked for: few stores have both."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Driver]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Driver] = {}
+
+    def __getitem__(self, name: str) -> Driver:
+        """Return a driver; two threads may make it twice, which does no harm."""
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Name them all."""
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._makers)
 
 
 def check_name(wanted: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from types import TracebackType
 
 from snapfs.assembly.owned import OwnedStore, owned_store, refuse_unfit
 from snapfs.assembly.root_directory import holds_store, no_store, try_lock
@@ -14,10 +13,12 @@ from snapfs.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from snapfs.light_typing import Final, Protocol, Self
-from snapfs.snapshotter import Store
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.state import RootLock, StatePaths
 from snapfs.values import replace
+
+if TYPE_CHECKING:
+    from snapfs.assembly.opened_store import OpenStore
 
 # A burst of container starts takes this many without waiting for a disk; an empty
 # directory pair is all that each costs.
@@ -26,23 +27,6 @@ _RESERVE_SIZE: Final = 64
 _ANSWER_S: Final = 5.0  # an owner that serves says so at once, even a busy one
 
 _POLL_S: Final = 0.02  # how often a lock that another command holds is tried again
-
-
-class OpenStore(Store, Protocol):
-    """A store as :func:`open_store` gives it: closed at the end of ``with``."""
-
-    def __enter__(self) -> Self:
-        """Return the store itself."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the store."""
-        ...
 
 
 def open_store(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock
 from types import TracebackType
 
 from snapfs.assembly.drivers import choose_for_store, known_drivers
@@ -56,7 +56,7 @@ class OwnedStore(SnapshotManager):
         super().__init__(parts)
         self._root_lock = lock
         self._reserve = reserve
-        self._closing = threading.Lock()
+        self._closing = allocate_lock()
         if reserve is not None:
             parts.metadata.preallocate_log()
             reserve.start()

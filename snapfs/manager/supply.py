@@ -6,7 +6,7 @@ tenth of what it would load.
 
 from __future__ import annotations
 
-import threading
+from _thread import RLock
 from collections.abc import Callable
 
 from snapfs.light_typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _Made = TypeVar("_Made")
 _Ending = TypeVar("_Ending", "Reclaimer", "WorkerProcess")
 
-_making = threading.RLock()
+_making = RLock()
 
 
 class MadeOnce(Generic[_Made]):

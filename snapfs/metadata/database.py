@@ -15,7 +15,6 @@ from snapfs.errors import (
     UnavailableError,
 )
 from snapfs.light_typing import Final
-from snapfs.metadata.holder import database_holder
 
 ADVICE: Final = "restore it from a backup, or run `snapfs check --repair`"
 """What a message about a damaged database says to do."""
@@ -144,6 +143,8 @@ def _refuse_busy(error: sqlite3.Error, path: str) -> None:
         UnavailableError: It is.
     """
     if _code_of(error) == sqlite3.SQLITE_BUSY:
+        from snapfs.metadata.holder import database_holder
+
         raise UnavailableError(
             f"{path} is open in {database_holder(path)}; snapfs needs it for itself:"
             " end that, and copy a store by `snapfs backup`"

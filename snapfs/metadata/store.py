@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
+from _thread import allocate_lock
 from collections.abc import Iterator, Sequence
 
 from snapfs import values
@@ -14,15 +14,8 @@ from snapfs.logs import Log
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.clean_mark import CleanMark
 from snapfs.metadata.index import SnapshotIndex
-from snapfs.metadata.log import preallocate_log
 from snapfs.metadata.row import Row
-from snapfs.metadata.rowcodec import (
-    INSERT,
-    SELECT,
-    UPDATE,
-    decode_rows,
-    encode_row,
-)
+from snapfs.metadata.rowcodec import INSERT, SELECT, UPDATE, decode_rows, encode_row
 from snapfs.model import Usage
 
 _log = Log(__name__)
@@ -46,7 +39,7 @@ class MetadataStore:
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         with database.errors_of(path):
             self._next_id = schema.read_number(connection, "next_id", path)
             was_clean = schema.read_value(connection, "clean") == "1"
@@ -308,6 +301,8 @@ class MetadataStore:
         it durable needs no commit of the filesystem's journal. Without space nothing
         changes: the log grows as transactions need it.
         """
+        from snapfs.metadata.log import preallocate_log
+
         with self._lock:
             preallocate_log(f"{self._path}-wal")
 

@@ -41,9 +41,9 @@ EVENTS: Final = (
 
 
 # With room for a few of other versions of Python, and for little of ours.
-MOST_OF_A_MOUNT: Final = 77
-MOST_OTHERS_OF_A_MOUNT: Final = 44
-MOST_OF_AN_IMAGE: Final = 101
+MOST_OF_A_MOUNT: Final = 72
+MOST_OTHERS_OF_A_MOUNT: Final = 41
+MOST_OF_AN_IMAGE: Final = 96
 MOST_OTHERS_OF_AN_IMAGE: Final = 97
 
 
