@@ -14,8 +14,6 @@ evaluates an annotation; the classes among them do what is needed of them:
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 TYPE_CHECKING = False  # type checkers take it to be true
 
 if TYPE_CHECKING:
@@ -66,6 +64,8 @@ else:
         def __new__(
             cls, name: str, _bases: tuple[type, ...], body: dict[str, object]
         ) -> type:
+            from collections import namedtuple  # here: some load this module first
+
             fields = tuple(body.get("__annotations__", ()))
             made = namedtuple(
                 name,

@@ -6,8 +6,7 @@ binds the plain integer first (``int(OpenFlag.KEEP_CACHE)``).
 
 from __future__ import annotations
 
-from enum import IntFlag
-
+from snapfs.fuse.wire.named import IntFlag
 from snapfs.light_typing import Final
 
 

@@ -28,7 +28,7 @@ _DEFAULT_MAX_PAGES: Final = 32  # FUSE_DEFAULT_MAX_PAGES_PER_REQ, without MAX_PA
 
 
 def _all_of(*flags: InitFlag) -> InitFlag:
-    """Return them joined. Each ``|`` would make a member of the class, slowly."""
+    """Return them joined."""
     return InitFlag(sum(map(int, flags)))
 
 

@@ -6,8 +6,7 @@ Values are those of ``enum fuse_opcode`` and ``enum fuse_notify_code`` in
 
 from __future__ import annotations
 
-from enum import IntEnum
-
+from snapfs.fuse.wire.named import IntEnum
 from snapfs.light_typing import Final
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 
 from snapfs.light_typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
     from snapfs.cli.session import Library
 
     Program: TypeAlias = Callable[[Sequence[str] | None, Library | None], int]
@@ -26,7 +25,8 @@ _STANDARD_ERROR: Final = 2  # sys.stderr may be at work on something else
 def run_process() -> NoReturn:
     """Run the program as this process, and end the process with its exit code."""
     # The usual 700 would have the collector look through what is being loaded, which
-    # stays, a hundred times: a tenth of what a short command takes.
+    # stays, a hundred times: a tenth of what a short command takes. So this module
+    # itself loads next to nothing before.
     gc.set_threshold(_YOUNG_OBJECTS)
     code = main()
     if _is_watched():
@@ -35,8 +35,10 @@ def run_process() -> NoReturn:
     # what a short command takes. All that is to be done at the end is done before.
     atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way but the slow one
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()  # closed, or nobody reads it
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # closed, or nobody reads it
     os._exit(code)
 
 
@@ -53,9 +55,15 @@ def main(arguments: Sequence[str] | None = None, library: Library | None = None)
     Without ``arguments`` they are those of the process, which ends afterwards.
     """
     try:
-        with _interrupts_end_the_process():
+        # An exception in the middle of an import comes out as something else, or is
+        # only printed (C extensions, callbacks of the import system).
+        is_ours = _let_interrupts_end_the_process()
+        try:
             # Here: it takes most of the time that a short command takes.
             run = _program_for(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            if is_ours:
+                _let_interrupts_raise()
         code = run(arguments, library)
         if arguments is None:
             _let_interrupts_end_the_process()
@@ -83,27 +91,14 @@ def _program_for(words: Sequence[str]) -> Program:
     return run
 
 
-@contextlib.contextmanager
-def _interrupts_end_the_process() -> Iterator[None]:
-    """Let SIGINT end the process at once during the block.
-
-    An exception in the middle of an import comes out as something else, or is only
-    printed (C extensions, callbacks of the import system).
-    """
-    is_ours = _let_interrupts_end_the_process()
-    try:
-        yield
-    finally:
-        if is_ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def _let_interrupts_end_the_process() -> bool:
-    """Take SIGINT over from Python's own handler; return whether it had it.
+    """Have SIGINT end the process at once; return whether Python's handler had it.
 
     Where it is ignored, as in the background of a shell, or has another handler, it
     stays so.
     """
+    import signal
+
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return False
     try:
@@ -113,11 +108,19 @@ def _let_interrupts_end_the_process() -> bool:
     return True
 
 
+def _let_interrupts_raise() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _leave(_number: int, _frame: FrameType | None) -> None:
     _tell()
     os._exit(_INTERRUPTED)
 
 
 def _tell() -> None:
-    with contextlib.suppress(OSError):  # nobody reads it: no reason to stay
+    try:
         os.write(_STANDARD_ERROR, b"snapfs: interrupted\n")
+    except OSError:
+        return  # nobody reads it: no reason to stay
