@@ -213,7 +213,7 @@ class Session:
         idle, busy, known = self._dispatch.idle, self._dispatch.busy, OPCODE_COUNT
         tasks = self._workers.busy
         requests, counters = self.statistics.requests, self.statistics.loop
-        send, after, chores = self._writer.send, self._after, self._chores
+        send, after, chores = self._writer.sender(counters), self._after, self._chores
         while True:
             vector = buffers.vector
             try:
@@ -226,7 +226,7 @@ class Session:
             (
                 _,
                 opcode,
-                request.unique,
+                unique,
                 request.nodeid,
                 request.uid,
                 request.gid,
@@ -236,6 +236,7 @@ class Session:
             if opcode >= known:
                 opcode = 0
             request.opcode = opcode
+            request.unique = unique
             if extended:
                 end = size - 8 * extended
                 request.extensions = buffer[end:size]
@@ -255,7 +256,7 @@ class Session:
             if type(reply) is Later:
                 self._submit(reply, request)
             elif reply is not None:
-                send(request.unique, reply, counters)
+                send(unique, reply)
             if after or chores:
                 self._settle()
 
