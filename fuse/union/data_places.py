@@ -33,7 +33,7 @@ def open_data(union: Union, node: Node, flags: int) -> int:
         fd, name = union.place(node)
         fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
         try:
-            if not node.layer or not _lacks_data(union, node, fd):
+            if not node.layer or not _lacks_data(union, node, fd, flags):
                 return fd
             _find_data(union, node)
         except BaseException:
@@ -54,21 +54,16 @@ def note_place(union: Union, node: Node, parent: Directory, found: Found) -> Non
     union.nodes.log.data_place(node.nodeid, layer, path)
 
 
-def _lacks_data(union: Union, node: Node, fd: int) -> bool:
+def _lacks_data(union: Union, node: Node, fd: int, flags: int) -> bool:
     layer = union.stack.layers[node.layer]
     if not layer.has_xattrs or layer.is_plain:
         return False
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or not may_be_attributes(status):
         return False
-    mark = union.stack.prefix.attribute(METACOPY_MARK)
-    try:
-        os.getxattr(b"/proc/self/fd/%d" % fd, mark)
-    except OSError as error:
-        if error.errno != errno.ENODATA:
-            raise
-        return False
-    return True
+    # What was opened to be known by alone (``O_PATH``) has no attributes of its own.
+    named: int | bytes = b"/proc/self/fd/%d" % fd if flags & os.O_PATH else fd
+    return union.stack.prefix.attribute(METACOPY_MARK) in os.listxattr(named)
 
 
 def _find_data(union: Union, node: Node) -> None:

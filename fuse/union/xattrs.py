@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable
 
+from snapfs.file_syscalls import list_xattrs_at
 from snapfs.fuse.union import acl
 from snapfs.fuse.union.node import DRESSED, PLAIN
 from snapfs.light_typing import TYPE_CHECKING, Final, Protocol
@@ -91,7 +92,7 @@ def is_plain(union: Union, node: Node) -> bool:
 
 def _has_none(union: Union, node: Node) -> bool:
     try:
-        stored = os.listxattr(path_of(*union.place(node)), follow_symlinks=False)
+        stored = list_xattrs_at(*union.place(node))
     except OSError as error:
         if error.errno == errno.ENOTSUP:
             return False  # and the error is for the caller

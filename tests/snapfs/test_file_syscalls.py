@@ -70,6 +70,41 @@ def test_set_times_names_what_is_missing(directory: int) -> None:
     assert caught.value.filename == b"missing"
 
 
+@pytest.mark.parametrize("has_call", [True, False])
+def test_attributes_of_an_entry_are_listed(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch, *, has_call: bool
+) -> None:
+    monkeypatch.setattr(file_syscalls, "_has_listxattrat", has_call)
+    (tmp_path / "bare").touch()
+    (tmp_path / "dressed").touch()
+    os.setxattr(tmp_path / "dressed", "user.a", b"b")
+    (tmp_path / "link").symlink_to("dressed")
+
+    listed = [
+        file_syscalls.list_xattrs_at(directory, name)
+        for name in (b"bare", b"dressed", b"link")
+    ]
+
+    assert listed == [[], ["user.a"], []]
+
+
+def test_attributes_of_what_is_missing_are_an_error(directory: int) -> None:
+    with pytest.raises(FileNotFoundError):
+        file_syscalls.list_xattrs_at(directory, b"missing")
+
+
+def test_without_listxattrat_the_way_through_proc_is_taken(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dressed").touch()
+    os.setxattr(tmp_path / "dressed", "user.a", b"b")
+    monkeypatch.setattr(file_syscalls, "_has_listxattrat", True)
+    monkeypatch.setattr(file_syscalls, "_NR_LISTXATTRAT", 1 << 20)
+
+    assert file_syscalls.list_xattrs_at(directory, b"dressed") == ["user.a"]
+    assert not file_syscalls._has_listxattrat
+
+
 def test_fallocate_punches_a_hole(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
