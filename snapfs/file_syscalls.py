@@ -35,6 +35,9 @@ _NSEC_PER_S: Final = 1_000_000_000
 
 # struct file_handle: the size of f_handle, its type, then the bytes themselves.
 _HANDLE: Final = struct.Struct("=Ii")
+_NO_HANDLE: Final = _HANDLE.pack(MAX_HANDLE_BYTES, 0) + bytes(MAX_HANDLE_BYTES)
+_HandleBuffer: Final = ctypes.c_char * len(_NO_HANDLE)
+_mount_id: Final = ctypes.create_string_buffer(ctypes.sizeof(ctypes.c_int))  # not used
 # struct timespec, twice: access time, modification time.
 _TIMES: Final = struct.Struct("@llll")
 # struct __user_cap_header_struct and two __user_cap_data_struct.
@@ -189,15 +192,13 @@ def name_to_handle_at(dir_fd: int, name: bytes) -> tuple[int, bytes]:
 
     An empty ``name`` means ``dir_fd`` itself. EOPNOTSUPP: its filesystem has none.
     """
-    buffer = bytearray(_HANDLE.size + MAX_HANDLE_BYTES)
-    _HANDLE.pack_into(buffer, 0, MAX_HANDLE_BYTES, 0)
-    view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-    mount_id = ctypes.c_int()
+    buffer = _HandleBuffer.from_buffer_copy(_NO_HANDLE)
     flags = 0 if name else AT_EMPTY_PATH
-    if _name_to_handle_at(dir_fd, name, view, ctypes.byref(mount_id), flags):
+    if _name_to_handle_at(dir_fd, name, buffer, _mount_id, flags):
         raise _failed(name)
-    size, kind = _HANDLE.unpack_from(buffer)
-    return kind, bytes(buffer[_HANDLE.size : _HANDLE.size + size])
+    raw = buffer.raw
+    size, kind = _HANDLE.unpack_from(raw)
+    return kind, raw[_HANDLE.size : _HANDLE.size + size]
 
 
 def open_by_handle_at(mount_fd: int, kind: int, handle: bytes, flags: int) -> int:

@@ -145,7 +145,7 @@ class _MountAttr(ctypes.Structure):
 
 
 def _encode(path: StrPath) -> bytes:
-    raw = os.fsencode(path)
+    raw = path if type(path) is bytes else os.fsencode(path)
     if b"\0" in raw:  # C would silently take what stands before it
         raise ValueError("embedded null byte")
     return raw

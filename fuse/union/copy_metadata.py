@@ -65,7 +65,9 @@ def xattr_names(source: int | bytes) -> list[str]:
         OSError: From listxattr(2).
     """
     try:
-        return os.listxattr(source, **_no_follow(source))
+        if isinstance(source, int):
+            return os.listxattr(source)
+        return os.listxattr(source, follow_symlinks=False)
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
             return []

@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Callable
 
-from snapfs.file_syscalls import link_descriptor, set_times
+from snapfs.file_syscalls import link_descriptor
 from snapfs.fuse.union import copy_metadata
 from snapfs.fuse.union.file_copy import Copy, FileCopy, MetacopyCompletion, run
 from snapfs.fuse.union.file_data import FileCopier
 from snapfs.fuse.union.no_log import INTEND_TIMES
 from snapfs.fuse.union.node import (
     DETACHED,
+    IMPURE,
     METACOPY,
     PINNED,
     REMOVED,
@@ -151,7 +152,8 @@ class CopyUp:
             return None
         if node.layer and not node.flags & DETACHED:
             assert node.parent is not None
-            self.copy_up_directory(node.parent)
+            if not node.parent.has_upper:
+                self.copy_up_directory(node.parent)
         if node.layer == 0:
             return MetacopyCompletion(self, self._union, node)
         return FileCopy(self, self._union, node, truncate_to)
@@ -231,15 +233,17 @@ class CopyUp:
         else:
             parent = node.parent
             assert parent is not None
-            self.copy_up_directory(parent)
-            self.marks.set_impure(parent)
+            if not parent.has_upper:
+                self.copy_up_directory(parent)
+            if not parent.flags & IMPURE:
+                self.marks.set_impure(parent)
             parent_fd = self._union.directory_fd(parent, 0)
-            times = os.stat(parent_fd)
+            times = os.fstat(parent_fd)
             was = (times.st_atime_ns, times.st_mtime_ns)
             log = self._union.nodes.log
             log.intend(INTEND_TIMES, parent.nodeid, *was)
             self._give_name(source, parent_fd, node.name)
-            set_times(parent_fd, b".", *was)
+            os.utime(b".", ns=was, dir_fd=parent_fd, follow_symlinks=False)
             log.achieved(INTEND_TIMES)
         if node.flags & METACOPY:
             node.flags &= ~METACOPY
@@ -307,7 +311,8 @@ class CopyUp:
         """Give the copy of a file owner, attributes (``names``), mode and times."""
         if (status.st_uid, status.st_gid) != self._own_ids:
             copy_metadata.copy_owner(target, status)
-        copy_metadata.copy_xattrs(source, target, self._prefix, names)
+        if names:
+            copy_metadata.copy_xattrs(source, target, self._prefix, names)
         if origin is not None:
             self.marks.set_origin(target, origin)
         os.fchmod(target, stat.S_IMODE(status.st_mode))

@@ -62,11 +62,17 @@ class FileCopier:
         """
         if not size:
             return
-        if size == status.st_size and self._clone(source, status.st_dev, target):
+        if (
+            size == status.st_size
+            and status.st_dev not in self._no_clone
+            and self._clone(source, status.st_dev, target)
+        ):
             return
         is_sparse = status.st_blocks * 512 < status.st_size
         if size <= SMALL_FILE and not is_sparse:
-            _copy_by_reading(source, target, 0, size, never)
+            data = os.pread(source, size, 0)
+            if len(data) < size or os.pwrite(target, data, 0) < size:
+                _copy_by_reading(source, target, 0, size, never)
             return
         position = 0
         while position < size:
@@ -79,8 +85,6 @@ class FileCopier:
         os.ftruncate(target, size)
 
     def _clone(self, source: int, device: int, target: int) -> bool:
-        if device in self._no_clone:
-            return False
         try:
             fcntl.ioctl(target, _FICLONE, source)
         except OSError as error:

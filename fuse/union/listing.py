@@ -91,24 +91,27 @@ class Listing:
         index = self._index(name)
         return None if index < 0 else self.entries[index]
 
-    def add(self, name: bytes, kind: int, layer: int, ino: int) -> None:
-        """Enter a name that appeared, or what it is now."""
+    def add(self, name: bytes, kind: int, layer: int, ino: int) -> int:
+        """Enter a name that appeared, or what it is now; return how many there are."""
         cookie = cookie_of(name)
         entries = self.entries
         index = bisect_left(entries, (cookie,))
         while index < len(entries) and entries[index][0] == cookie:
             if entries[index][1] == name:
-                entries[index] = (cookie, name, d_type(kind), layer, ino)
-                return
+                entries[index] = (cookie, name, kind >> _TYPE_SHIFT, layer, ino)
+                return len(entries)
             cookie += 1
             index += 1
-        entries.insert(index, (cookie, name, d_type(kind), layer, ino))
+        entries.insert(index, (cookie, name, kind >> _TYPE_SHIFT, layer, ino))
+        return len(entries)
 
-    def remove(self, name: bytes) -> None:
-        """Take out a name that is gone, if it was there."""
+    def remove(self, name: bytes) -> int:
+        """Take out a name that is gone, if it was there; return how many are left."""
+        entries = self.entries
         index = self._index(name)
         if index >= 0:
-            del self.entries[index]
+            del entries[index]
+        return len(entries)
 
     def _index(self, name: bytes) -> int:
         entries = self.entries

@@ -108,17 +108,15 @@ class Listings:
         """Note that ``directory`` has ``name`` now, or another of that name."""
         listing = self._kept.get(directory.nodeid)
         if listing is not None:
-            before = len(listing)
-            listing.add(name, kind, layer, ino)
-            self._total += len(listing) - before
+            before = len(listing.entries)
+            self._total += listing.add(name, kind, layer, ino) - before
 
     def removed(self, directory: Directory, name: bytes) -> None:
         """Note that ``name`` is no entry of ``directory`` any more."""
         listing = self._kept.get(directory.nodeid)
         if listing is not None:
-            before = len(listing)
-            listing.remove(name)
-            self._total += len(listing) - before
+            before = len(listing.entries)
+            self._total += listing.remove(name) - before
 
 
 def entry_ino(union: Union, directory: Directory, entry: Entry) -> int:

@@ -144,7 +144,8 @@ class Move:
             OSError: From the filesystem.
         """
         flags = RENAME_NOREPLACE | RENAME_WHITEOUT if is_covered else RENAME_NOREPLACE
-        old_fd, new_fd = self.old_fd, self.new_fd
+        new_fd = self.new_fd
+        old_fd = new_fd if self.old_parent is self.new_parent else self.old_fd
         old, new = self.old_name, self.new_name
         try:
             renameat2(old, new, flags, old_dir_fd=old_fd, new_dir_fd=new_fd)
