@@ -45,7 +45,7 @@ class Creator:
         "_data",
         "_identity",
         "_is_plain_ownership",
-        "_opens_new_files",
+        "_is_remote",
         "_union",
         "_writer",
     )
@@ -55,7 +55,7 @@ class Creator:
         self._data = data
         # A server may give the file another owner, who alone may open with O_NOATIME.
         upper = writer.union.stack.upper
-        self._opens_new_files = upper is not None and not upper.is_remote
+        self._is_remote = upper is not None and upper.is_remote
         self._union = writer.union
         self._identity = writer.identity
         self._is_plain_ownership = writer.union.options.ownership.is_identity
@@ -68,7 +68,7 @@ class Creator:
         Raises:
             OSError: EPERM, it would be a whiteout; EEXIST, ENOSPC, EROFS ...
         """
-        if stat.S_ISREG(mode) and self._opens_new_files:
+        if stat.S_ISREG(mode) and not self._is_remote:
             return self._make_file(parent, name, mode, caller)
         if stat.S_ISCHR(mode) and rdev == _WHITEOUT_DEVICE:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
@@ -134,7 +134,8 @@ class Creator:
         nodeid = self._union.nodes.new_id()
         name = pinned_name(nodeid)
         mode = stat.S_IFREG | mode & _PERMISSIONS
-        self._make_apart(parent_fd, name, mode, caller, _mknod)
+        is_plain = self._union.is_plain(parent)
+        self._make_apart(parent_fd, name, mode, caller, _mknod, is_plain=is_plain)
         status = os.stat(name, dir_fd=self._writer.work.fd, follow_symlinks=False)
         ino = self._union.numbers.shown(0, status.st_ino)
         node = Node(nodeid, stat.S_IFREG, parent, b"", 0, ino)
@@ -154,7 +155,7 @@ class Creator:
     ) -> Node:
         parent_fd = self._writer.upper_fd(parent)
         union = self._union
-        is_plain = parent.flags & PLAIN or union.is_plain(parent)
+        is_plain = bool(parent.flags & PLAIN) or union.is_plain(parent)
         identity = self._identity
         identity.set_umask(caller.umask)
         uid, gid = self._owner(caller)
@@ -165,7 +166,9 @@ class Creator:
                 identity.create(uid, gid, lambda: make(parent_fd, name, mode))
         except FileExistsError:
             self._refuse_existing(parent_fd, name)
-            self._create_over_whiteout(parent_fd, name, mode, caller, make)
+            self._create_over_whiteout(
+                parent_fd, name, mode, caller, make, made, is_plain=is_plain
+            )
         if made is not None and made.fd >= 0:
             status = os.fstat(made.fd)
         else:
@@ -191,13 +194,23 @@ class Creator:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
     def _create_over_whiteout(
-        self, parent_fd: int, name: bytes, mode: int, caller: Caller, make: Make
+        self,
+        parent_fd: int,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        make: Make,
+        made: _OpenedFile | None,
+        *,
+        is_plain: bool,
     ) -> None:
         writer = self._writer
         work = writer.work
         temporary = work.temporary()
         try:
-            self._make_apart(parent_fd, temporary, mode, caller, make)
+            self._make_apart(
+                parent_fd, temporary, mode, caller, make, made, is_plain=is_plain
+            )
             if not stat.S_ISDIR(mode):
                 os.rename(temporary, name, src_dir_fd=work.fd, dst_dir_fd=parent_fd)
                 return
@@ -209,22 +222,37 @@ class Creator:
             raise
 
     def _make_apart(
-        self, parent_fd: int, name: bytes, mode: int, caller: Caller, make: Make
+        self,
+        parent_fd: int,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        make: Make,
+        made: _OpenedFile | None = None,
+        *,
+        is_plain: bool,
     ) -> None:
-        """Make an object in the work directory as it would be in ``parent_fd``."""
-        parent_path = path_of(parent_fd, b".")
-        inherited = acl.inherit(acl.read_default(parent_path), mode, caller.umask)
+        """Make an object in the work directory as it would be in ``parent_fd``.
+
+        ``is_plain``: that has no default ACL.
+        """
+        default = None
+        if not is_plain or self._is_remote:  # a server may list less than there is
+            default = acl.read_default(path_of(parent_fd, b"."))
+        inherited = acl.inherit(default, mode, caller.umask)
         mode = inherited.mode
         uid, gid = self._owner(caller)
-        directory = os.stat(parent_fd)
+        directory = os.fstat(parent_fd)
         if directory.st_mode & stat.S_ISGID:
             gid = directory.st_gid
             if stat.S_ISDIR(mode):
                 mode |= stat.S_ISGID
         work_fd = self._writer.work.fd
         self._identity.create(uid, gid, lambda: make(work_fd, name, mode))
-        if not stat.S_ISLNK(mode):
-            # The umask, and setgid of another group, may have been taken off.
+        # The umask, and setgid of another group, may have been taken off.
+        if made is not None and made.fd >= 0:
+            os.fchmod(made.fd, mode & _PERMISSIONS)
+        elif not stat.S_ISLNK(mode):
             os.chmod(name, mode & _PERMISSIONS, dir_fd=work_fd)
         path = path_of(work_fd, name)
         if inherited.access is not None:
