@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from snapfs.errors import DataLossError
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.metadata.database import errors_of
 from snapfs.metadata.index import SnapshotIndex
 from snapfs.metadata.rowcodec import SELECT, decode_rows
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def errors(

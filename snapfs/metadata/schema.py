@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from snapfs.errors import DataLossError, FailedPreconditionError
-from snapfs.light_typing import Final
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.metadata.database import ADVICE
+
+if TYPE_CHECKING:
+    import sqlite3
 
 SCHEMA_VERSION: Final = 1
 

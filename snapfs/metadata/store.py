@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from _thread import allocate_lock
 from collections.abc import Iterator, Sequence
 
 from snapfs import values
 from snapfs.errors import NotFoundError, SnapfsError
-from snapfs.light_typing import Final
+from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.logs import Log
 from snapfs.metadata import database, integrity, rules, schema
 from snapfs.metadata.clean_mark import CleanMark
@@ -17,6 +16,9 @@ from snapfs.metadata.index import SnapshotIndex
 from snapfs.metadata.row import Row
 from snapfs.metadata.rowcodec import INSERT, SELECT, UPDATE, decode_rows, encode_row
 from snapfs.model import Usage
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _log = Log(__name__)
 
