@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from collections.abc import Mapping
 from functools import partial
 
@@ -24,6 +25,8 @@ _EROFS: Final = -errno.EROFS
 # FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR, and their opposites (linux/fs.h).
 _GETTERS: Final = frozenset((0x80086601, 0x801C581F))
 _SETTERS: Final = frozenset((0x40086602, 0x401C5820))
+# FS_IMMUTABLE_FL and FS_XFLAG_IMMUTABLE, in the first word of what they take.
+_IMMUTABLE: Final = {0x40086602: 0x10, 0x401C5820: 0x08}
 _LARGEST: Final = 28
 """Bytes of ``struct fsxattr``; the flags alone are four."""
 
@@ -70,12 +73,16 @@ class InodeFlagOperations:
         return _DONE + bytes(value[:size])
 
     def _set(self, node: Node, command: int, value: bytes) -> Reply:
-        self._context.changes.copy_up.copy_up(node)
+        changes = self._context.changes
+        changes.copy_up.copy_up(node)
         fd = self._open(node)
         try:
             fcntl.ioctl(fd, command, value.ljust(_LARGEST, b"\0"))
         finally:
             os.close(fd)
+        if int.from_bytes(value[:4], sys.byteorder) & _IMMUTABLE[command]:
+            # What is open could still be written to; opening it cannot.
+            changes.data.drop(node)
         return _DONE
 
     def _open(self, node: Node) -> int:
