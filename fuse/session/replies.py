@@ -39,10 +39,13 @@ class ReplyWriter:
         fd, write, pack, header = self._fd, os.write, OUT_HEADER.pack, _HEADER
 
         def send(unique: int, reply: Reply) -> None:
-            if type(reply) is not bytes or len(reply) > _JOINED_BYTES:
+            if type(reply) is not bytes and type(reply) is not memoryview:
                 self.send(unique, reply, counters)
                 return
             size = len(reply)
+            if size > _JOINED_BYTES:
+                self.send(unique, reply, counters)
+                return
             counters[REPLIES] += 1
             counters[BYTES_OUT] += size
             try:
