@@ -71,8 +71,8 @@ class Changes:
 
 
 @contextlib.contextmanager
-def changes_for(access: Access, what: str, top: str) -> Iterator[Changes | None]:
-    """Yield where the changes of ``what`` go, made; None if it takes none.
+def changes_for(access: Access, what: str, top: str) -> Iterator[Changes]:
+    """Yield where the changes of ``what`` go, made.
 
     A new one gets the attributes of ``top``, the highest directory below: it is the
     root that is seen. After the block, in which drivers may try out what the directory
@@ -81,9 +81,7 @@ def changes_for(access: Access, what: str, top: str) -> Iterator[Changes | None]
     Raises:
         InvalidArgumentError: They must be kept, and nobody says where.
     """
-    if not access.is_writable:
-        yield None
-    elif access.upper:
+    if access.upper:
         os.makedirs(access.upper, mode=0o700, exist_ok=True)
         made = Changes(access.upper, is_temporary=False)
         is_new = _make(made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from snapfs.cli.changes import Changes
 from snapfs.cli.output import Output
 from snapfs.cli.wording import counted
 from snapfs.light_typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from snapfs.model import Mount
 from snapfs.values import dataclass, field
 
 if TYPE_CHECKING:
+    from snapfs.cli.changes import Changes
     from snapfs.image.resolve import Image
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 from snapfs.cli.access import Access
-from snapfs.cli.changes import Changes, changes_for
 from snapfs.cli.mount_plan import MountPlan
 from snapfs.cli.session import Session
 from snapfs.errors import InvalidArgumentError
@@ -16,6 +16,7 @@ from snapfs.values import replace
 
 if TYPE_CHECKING:
     from snapfs.assembly.drivers import DriverChoice
+    from snapfs.cli.changes import Changes
 
 
 def plan_directories(
@@ -33,11 +34,25 @@ def plan_directories(
         InvalidArgumentError: Changes must be kept, and nobody says where.
         UnavailableError: No driver works here.
     """
-    with changes_for(access, what, lowerdirs[0]) as changes:
+    with changes_of(access, what, lowerdirs[0]) as changes:
         stack = stack_of(lowerdirs, changes)
         choice = _choose(session, access, stack, prefix)
         mounts = local_mounts(choice.name, prefix, stack, access)
     return MountPlan(what, mounts, choice.name, choice.reason, changes)
+
+
+def changes_of(
+    access: Access, what: str, top: str
+) -> AbstractContextManager[Changes | None]:
+    """Return where the changes of ``what`` go, to be made; of None if it takes none.
+
+    Otherwise as :func:`snapfs.cli.changes.changes_for`.
+    """
+    if not access.is_writable:
+        return nullcontext()
+    from snapfs.cli.changes import changes_for  # here: many mounts take none
+
+    return changes_for(access, what, top)
 
 
 def _choose(

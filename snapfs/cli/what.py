@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from snapfs.cli.access import Access, Selection
-from snapfs.cli.changes import changes_for
 from snapfs.cli.directories import existing_directory, snapshot_directories
 from snapfs.cli.mount_plan import MountPlan
 from snapfs.cli.session import Session, near_keys, suggesting
 from snapfs.cli.stacked import (
     active_stack,
+    changes_of,
     local_mounts,
     other_driver,
     plan_directories,
@@ -129,7 +129,7 @@ def _snapshot(
             mounts = local_mounts(driver, prefix, active_stack(details), access)
         return MountPlan(what, mounts, driver, why, active=key, labels=labels)
     every = snapshot_directories(details)
-    with changes_for(access, what, every[0]) as changes:
+    with changes_of(access, what, every[0]) as changes:
         if choice is not None:
             stack = stack_of(every, changes)
             mounts = local_mounts(driver, prefix, stack, access)

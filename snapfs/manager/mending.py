@@ -23,9 +23,9 @@ from snapfs.logs import Log
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.metadata import Row
 from snapfs.model import Kind
-from snapfs.state import SidecarRecord
 from snapfs.state.fsio import sync_file
-from snapfs.state.sidecar import SIDECAR_NAME, append_sidecar, sidecar_says
+from snapfs.state.paths import SIDECAR_NAME
+from snapfs.state.sidecar import SidecarRecord, append_sidecar, sidecar_says
 
 if TYPE_CHECKING:
     from snapfs.manager.parts import ManagerParts

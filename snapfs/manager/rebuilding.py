@@ -18,9 +18,9 @@ from typing import Final
 from snapfs.errors import DataLossError
 from snapfs.metadata import MetadataStore, Row
 from snapfs.model import NO_LABELS, IdMaps, Info, Kind
-from snapfs.state import SidecarRecord, StatePaths, StoreIdentity
+from snapfs.state import StatePaths, StoreIdentity
 from snapfs.state.fsio import sync_directory
-from snapfs.state.sidecar import read_sidecar
+from snapfs.state.sidecar import SidecarRecord, read_sidecar
 
 # Numbers above the highest that is still seen: any of them may have been issued, and
 # its directory be gone since. It takes a while to use up so many without a trace.

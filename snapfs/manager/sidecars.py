@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snapfs.metadata import Row
-from snapfs.state import SidecarRecord
+from snapfs.state.sidecar import SidecarRecord
 
 
 def sidecar_of(row: Row, xattr_prefix: str) -> SidecarRecord:

@@ -51,12 +51,26 @@ _LabelsReader: TypeAlias = Callable[[str], dict[str, str]]
 
 
 def _read_labels(text: str) -> dict[str, str]:
-    import json  # here: whose snapshots have no labels spares the time to load it
+    plain = _plain_labels(text)
+    if plain is not None:
+        return plain
+    import json  # here: it takes a tenth of the time of a mount to load
 
     labels = json.loads(text)
     if not isinstance(labels, dict) or set(map(type, labels.values())) - {str}:
         raise ValueError("labels are no object of strings")
     return labels
+
+
+def _plain_labels(text: str) -> dict[str, str] | None:
+    """Return labels as :func:`encode_row` writes them, if none has a sign escaped."""
+    parts = text.split('"')
+    count = len(parts) // 4
+    if "\\" in text or not text.isprintable() or not count:
+        return None
+    if parts[::2] != ["{", *[":", ","] * (count - 1), ":", "}"]:
+        return None
+    return dict(zip(parts[1::4], parts[3::4], strict=True))
 
 
 @functools.cache

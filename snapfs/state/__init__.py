@@ -9,14 +9,12 @@ from snapfs.state.directories import SnapshotDirectories, SpaceLimiter
 from snapfs.state.identity import FORMAT_VERSION, StoreIdentity, open_identity
 from snapfs.state.lock import LockHolder, RootLock
 from snapfs.state.paths import StatePaths
-from snapfs.state.sidecar import SidecarRecord
 
 __all__ = [
     "FORMAT_VERSION",
     "Ballast",
     "LockHolder",
     "RootLock",
-    "SidecarRecord",
     "SnapshotDirectories",
     "SpaceLimiter",
     "StatePaths",

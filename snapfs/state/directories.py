@@ -17,18 +17,13 @@ from snapfs.light_typing import TYPE_CHECKING, Final, Protocol
 from snapfs.model import Usage
 from snapfs.state.content import make_content_directories
 from snapfs.state.fsio import open_directory, sync_directory, sync_file
-from snapfs.state.paths import StatePaths
-from snapfs.state.sidecar import (
-    SIDECAR_NAME,
-    SidecarRecord,
-    create_sidecar,
-    create_unsynced_sidecar,
-)
+from snapfs.state.paths import SIDECAR_NAME, StatePaths
 from snapfs.syscalls import syncfs
 
 if TYPE_CHECKING:
     from snapfs.state.loop_images import LoopImages
     from snapfs.state.reserve import DirectoryReserve
+    from snapfs.state.sidecar import SidecarRecord
 
 _PRIVATE_MODE: Final = 0o700
 
@@ -205,6 +200,8 @@ class SnapshotDirectories:
         fs_owner: tuple[int, int] | None,
     ) -> None:
         """Make all that a snapshot's directory holds, on disk on return."""
+        from snapfs.state.sidecar import create_sidecar  # a mount makes none
+
         with open_directory(directory) as descriptor:
             make_content_directories(descriptor, with_work=with_work, fs_owner=fs_owner)
             create_sidecar(descriptor, record)
@@ -230,6 +227,8 @@ class SnapshotDirectories:
             owns_content and not _is_real_directory(os.path.join(staged, "fs"))
         ):
             raise NotFoundError(f"{record.key!r}: nothing is staged in {staged}")
+        from snapfs.state.sidecar import create_unsynced_sidecar
+
         with open_directory(staged) as descriptor:
             create_unsynced_sidecar(descriptor, record)
 

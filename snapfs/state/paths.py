@@ -6,6 +6,9 @@ import os
 
 from snapfs.light_typing import Final
 
+SIDECAR_NAME: Final = "snapshot.log"
+"""In each snapshot's directory; see :mod:`snapfs.state.sidecar`."""
+
 
 class StatePaths:
     """The names in the state directory ``root`` (absolute).

@@ -22,12 +22,12 @@ from snapfs.errors import DataLossError
 from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.model import Durability, Kind, Owner
 from snapfs.state.fsio import replace_file, settle_with_next_sync, write_all
+from snapfs.state.paths import SIDECAR_NAME
 from snapfs.values import dataclass
 
 if TYPE_CHECKING:
     from msgspec.json import Decoder, Encoder
 
-SIDECAR_NAME: Final = "snapshot.log"
 SIDECAR_BLOCK: Final = 4096
 
 

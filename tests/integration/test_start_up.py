@@ -41,9 +41,9 @@ EVENTS: Final = (
 
 
 # With room for a few of other versions of Python, and for little of ours.
-MOST_OF_A_MOUNT: Final = 72
+MOST_OF_A_MOUNT: Final = 70
 MOST_OTHERS_OF_A_MOUNT: Final = 37
-MOST_OF_AN_IMAGE: Final = 96
+MOST_OF_AN_IMAGE: Final = 95
 MOST_OTHERS_OF_AN_IMAGE: Final = 97
 
 

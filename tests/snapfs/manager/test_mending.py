@@ -15,8 +15,12 @@ import pytest
 from snapfs.manager import SnapshotManager, mending
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.model import Info, Kind
-from snapfs.state import SidecarRecord
-from snapfs.state.sidecar import append_sidecar, read_sidecar, sidecar_says
+from snapfs.state.sidecar import (
+    SidecarRecord,
+    append_sidecar,
+    read_sidecar,
+    sidecar_says,
+)
 from support.sandbox import wait_until
 from support.stores import commit_layer, opened_store
 

@@ -14,7 +14,8 @@ import pytest
 from snapfs.errors import AlreadyExistsError, UnavailableError
 from snapfs.manager import SnapshotManager
 from snapfs.model import Garbage
-from snapfs.state import SidecarRecord, SnapshotDirectories
+from snapfs.state import SnapshotDirectories
+from snapfs.state.sidecar import SidecarRecord
 from snapfs.worker.removal import Removal
 from support.stores import commit_layer, fs_of, opened_store
 

@@ -14,7 +14,8 @@ from snapfs.errors import DataLossError
 from snapfs.manager import SnapshotManager
 from snapfs.manager.sidecars import sidecar_of
 from snapfs.model import Info
-from snapfs.state.sidecar import SIDECAR_NAME, append_sidecar
+from snapfs.state.paths import SIDECAR_NAME
+from snapfs.state.sidecar import append_sidecar
 from support.stores import commit_layer, disk_image, fs_of, opened_store
 
 

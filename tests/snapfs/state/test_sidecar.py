@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from snapfs.errors import DataLossError
 from snapfs.model import Durability, Kind, Owner
 from snapfs.state.fsio import open_directory
+from snapfs.state.paths import SIDECAR_NAME
 from snapfs.state.sidecar import (
-    SIDECAR_NAME,
     SidecarRecord,
     append_sidecar,
     create_sidecar,
