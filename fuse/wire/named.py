@@ -21,7 +21,11 @@ else:
         def __new__(
             cls, name: str, bases: tuple[type, ...], body: dict[str, object]
         ) -> type:
-            words = [word for word, value in body.items() if type(value) is int]
+            words = [
+                word  # not Python's own, as __firstlineno__
+                for word, value in body.items()
+                if type(value) is int and not word.startswith("_")
+            ]
             numbers = [body.pop(word) for word in words]
             made = super().__new__(cls, name, bases, body)
             members = {}

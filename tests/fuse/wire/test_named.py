@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import pickle
+import types
 from types import ModuleType
 from typing import Any
 
@@ -68,6 +69,16 @@ def test_flags_are_joined_and_stay_flags(module: ModuleType) -> None:
     assert not can(0)
     assert can(both).name == "READ|FAR"
     assert f"{both:#x}" == "0x10000000001"
+
+
+def test_what_python_itself_puts_into_a_class_is_no_member() -> None:
+    body = {"READ": 1, "__firstlineno__": 7}  # since Python 3.13
+
+    can: Any = types.new_class(
+        "Can", (named.IntFlag,), exec_body=lambda into: into.update(body)
+    )
+
+    assert list(can) == [1]
 
 
 def test_a_code_survives_pickle() -> None:
