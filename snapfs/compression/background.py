@@ -50,8 +50,11 @@ class Background(Closing):
             if self._closed:
                 raise ValueError("read from a closed reader")
             if self._blocks:
-                self._drained.notify()
-                return self._blocks.popleft()
+                block = self._blocks.popleft()
+                # Half of them at a time: else each would cost a switch of threads.
+                if len(self._blocks) == self._depth // 2:
+                    self._drained.notify()
+                return block
             if self._error:
                 raise self._error
             return b""

@@ -6,25 +6,50 @@ gzip(1) ignores it. eStargz blobs have a member for every few files.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from snapfs.compression.detection import GZIP_MAGIC, Compression
 from snapfs.compression.stored import READ_BYTES, GatheringReader, StoredInput
 from snapfs.errors import DataLossError
 
-# Both have zlib's interface and check the trailer. isal exists for x86-64 and
-# arm64 only; there it is the faster one.
+
+class _Member(Protocol):
+    """What inflates one member and checks its trailer; as bz2's decompressor."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(
+        self, data: bytes | memoryview, /, max_length: int = ...
+    ) -> bytes: ...
+
+
+# isal exists for x86-64 and arm64 only; there it is the faster one. Its igzip_lib
+# makes room for all output at once; its form of zlib's interface asks for the
+# interpreter's lock each time that it doubles the room, from 16 KiB on.
 try:
-    from isal.isal_zlib import decompressobj, error
+    from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, error
+
+    def _new_member() -> _Member:
+        return IgzipDecompressor(flag=DECOMP_GZIP)
+
 except ImportError:
-    # Another class with the same interface.
-    from zlib_ng.zlib_ng import decompressobj, error  # type: ignore[assignment]
+    from zlib_ng.zlib_ng import error
+
+    from snapfs.compression.zlib_member import ZlibMember
+
+    def _new_member() -> _Member:
+        return ZlibMember()
+
 
 # Both packages declare it as an instance.
 _InflateError = cast("type[Exception]", error)
-
-# zlib.h, inflateInit2: 15 bits of window, plus 16 for the gzip format.
-_GZIP_WBITS: Final = 31
 
 # What a new member is fed first; doubled from there. All that a decompressor does
 # not use is copied, so feeding whole reads would make a blob of tiny members take
@@ -39,11 +64,9 @@ class GzipReader(GatheringReader):
 
     def __init__(self, stored: StoredInput) -> None:
         super().__init__(stored)
-        self._member = decompressobj(_GZIP_WBITS)
+        self._member = _new_member()
         self._feed = _FIRST_FEED_BYTES
         self._members = 1
-        # Output was cut at the size asked for: there may be more without input.
-        self._has_more = False
 
     def _piece(self, most: int) -> bytes:
         while not self._member.eof or self._next_member():
@@ -54,21 +77,23 @@ class GzipReader(GatheringReader):
 
     def _inflate(self, most: int) -> bytes:
         """Return what the current member yields from the next stored bytes."""
-        stored = self._stored
-        data = stored.some(self._feed)
-        if not data and not self._has_more:
-            raise DataLossError(f"the content ends within gzip member {self._members}")
-        self._feed = min(2 * self._feed, READ_BYTES)
         member = self._member
+        data: bytes | memoryview = b""
+        if member.needs_input:
+            data = self._stored.some(self._feed)
+            if not data:
+                raise DataLossError(
+                    f"the content ends within gzip member {self._members}"
+                )
+            self._feed = min(2 * self._feed, READ_BYTES)
         try:
             piece = member.decompress(data, most)
         except _InflateError as damage:
             raise DataLossError(
                 f"gzip member {self._members} is damaged: {damage}"
             ) from damage
-        unused = member.unused_data if member.eof else member.unconsumed_tail
-        stored.give_back(len(unused))
-        self._has_more = len(piece) == most
+        if member.eof:
+            self._stored.give_back(len(member.unused_data))
         return piece
 
     def _next_member(self) -> bool:
@@ -85,8 +110,7 @@ class GzipReader(GatheringReader):
             raise DataLossError(
                 f"something other than gzip follows gzip member {self._members}"
             )
-        self._member = decompressobj(_GZIP_WBITS)
+        self._member = _new_member()
         self._feed = _FIRST_FEED_BYTES
         self._members += 1
-        self._has_more = False
         return True

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from snapfs.compression import Compression, PlainReader, detect, inflate, open_plain
 from snapfs.compression.stored import StoredInput
+from snapfs.compression.zlib_member import ZlibMember
 from snapfs.errors import DataLossError, UnimplementedError, UnsafeLayerError
 
 Compress = Callable[[bytes], bytes]
@@ -250,7 +251,7 @@ def test_zlib_ng_does_the_same_where_isal_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as missing:
-        missing.setitem(sys.modules, "isal.isal_zlib", None)
+        missing.setitem(sys.modules, "isal.igzip_lib", None)
         importlib.reload(inflate)
     try:
         member = inflate.GzipReader(StoredInput(io.BytesIO(gzipped(PLAIN))))
@@ -260,7 +261,7 @@ def test_zlib_ng_does_the_same_where_isal_is_missing(
         bad = inflate.GzipReader(StoredInput(io.BytesIO(bytes(damaged))))
         with pytest.raises(DataLossError, match="damaged"):
             b"".join(iter(bad.read_block, b""))
-        assert "zlib_ng" in type(member._member).__module__
+        assert isinstance(member._member, ZlibMember)
     finally:
         importlib.reload(inflate)
     assert plain == PLAIN

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import random
+import threading
+
 import pytest
 
 from snapfs.digest import sha256
 from snapfs.errors import UnavailableError
 from snapfs.image.descriptor import Descriptor
+from snapfs.image.verified import MemoryReader
 from snapfs.layer.limits import Limits
 from snapfs.unpack.plain_stream import PlainStream
 
@@ -30,3 +35,21 @@ def test_a_blob_that_cannot_be_read_at_all_is_closed() -> None:
         PlainStream(blob, Descriptor("", sha256(b""), 1), None, Limits(), "layer")
 
     assert blob.is_closed
+
+
+def test_a_stream_that_is_left_early_leaves_no_thread() -> None:
+    # More than all threads hold ahead, so that each waits for the next one.
+    content = random.Random(1).randbytes(48 << 20)
+    stored = gzip.compress(content, 0)
+    before = threading.active_count()
+
+    with PlainStream(
+        MemoryReader(stored),
+        Descriptor("", sha256(stored), len(stored)),
+        sha256(content),
+        Limits(),
+        "layer",
+    ) as stream:
+        assert content.startswith(stream.read_block())
+
+    assert threading.active_count() == before
