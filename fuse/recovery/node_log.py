@@ -16,7 +16,7 @@ from snapfs.fuse.operations.opens import OpensLog
 from snapfs.fuse.recovery import records
 from snapfs.fuse.recovery.memory import AREA_BYTES, WORD_AREA, WORD_TAIL, area_start
 from snapfs.fuse.union.no_log import NoLog
-from snapfs.fuse.union.node import DRESSED, PLAIN, Directory, Node
+from snapfs.fuse.union.node import COMPLETE, DRESSED, PLAIN, Directory, Node
 from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NODES: Final[dict[int, Struct]] = {}
 """Head and name of a node, by the length of its name; made when one is first needed."""
-_KNOWN_AGAIN: Final = ~(PLAIN | DRESSED)
+_KNOWN_AGAIN: Final = ~(PLAIN | DRESSED | COMPLETE)
 """What is found out again at need is not kept."""
 _KIND_SHIFT: Final = 12
 _DIRECTORY: Final = stat.S_IFDIR

@@ -17,7 +17,7 @@ from snapfs.fuse.union import acl
 from snapfs.fuse.union.caller import Caller
 from snapfs.fuse.union.data import Data
 from snapfs.fuse.union.lookup import is_hidden_in_upper
-from snapfs.fuse.union.node import PINNED, PLAIN, Directory, Node
+from snapfs.fuse.union.node import COMPLETE, PINNED, PLAIN, Directory, Node
 from snapfs.fuse.union.workdir import pinned_name
 from snapfs.fuse.union.writer import Writer
 from snapfs.light_typing import Final
@@ -106,6 +106,7 @@ class Creator:
             self._union.budget.take_directory()
         node = self._create(parent, name, mode, caller, _mkdir)
         assert isinstance(node, Directory)
+        node.flags |= COMPLETE
         return node
 
     def make_symlink(
@@ -159,6 +160,8 @@ class Creator:
         identity = self._identity
         identity.set_umask(caller.umask)
         uid, gid = self._owner(caller)
+        is_complete = parent.flags & COMPLETE
+        parent.flags &= ~COMPLETE  # until the new object has its node
         try:
             if uid == identity.uid and gid == identity.gid:
                 make(parent_fd, name, mode)
@@ -178,6 +181,7 @@ class Creator:
             # What a new object has of them it has from its directory (an ACL), or as
             # each has it, the directory too (a label).
             node.flags |= PLAIN
+        parent.flags |= is_complete
         union.entry_added(parent, name, node)
         return node
 

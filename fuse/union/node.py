@@ -31,6 +31,9 @@ PLAIN: Final = 1 << 12
 """It is known that there are no extended attributes that callers could see."""
 DRESSED: Final = 1 << 13
 """It is known that there are some, or that it cannot be known."""
+COMPLETE: Final = 1 << 14
+"""A directory of the upper alone all of whose names are among its ``children``: it was
+made by this server, and the kernel has forgotten none of them."""
 
 
 class Node:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from snapfs.fuse.union.listing import Entry
 from snapfs.fuse.union.no_log import NO_LOG, NoLog
-from snapfs.fuse.union.node import ALIASED, DETACHED, ROOT_ID, Directory, Node
+from snapfs.fuse.union.node import ALIASED, COMPLETE, DETACHED, ROOT_ID, Directory, Node
 from snapfs.light_typing import Final
 
 _SHRINK_AT: Final = 4
@@ -195,11 +195,13 @@ class NodeTable:
         parent = node.parent
         if parent is not None and parent.children.get(node.name) is node:
             del parent.children[node.name]
+            parent.flags &= ~COMPLETE  # the name is there, and has no node
 
     def _drop_aliases(self, node: Node) -> None:
         for directory, name in self.aliases.pop(node.nodeid, ()):
             if directory.children.get(name) is node:
                 del directory.children[name]
+                directory.flags &= ~COMPLETE
                 self.release(directory)
         ino = self._upper_inos.pop(node.nodeid, None)
         if ino is not None and self.by_upper_inode.get(ino) is node:

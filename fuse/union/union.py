@@ -21,6 +21,7 @@ from snapfs.fuse.union.layers import LayerStack
 from snapfs.fuse.union.listing import Entry
 from snapfs.fuse.union.listings import ABSENT, Listings, entry_ino
 from snapfs.fuse.union.node import (
+    COMPLETE,
     DETACHED,
     METACOPY,
     PINNED,
@@ -189,6 +190,8 @@ class Union:
             return None
         if len(name) > _NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
+        if parent.flags & COMPLETE:
+            return None
         if start < 0 and parent.is_merged:
             start = self.listings.layer_of(parent, name)
         if start == ABSENT or name in _DOTS:

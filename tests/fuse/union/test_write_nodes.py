@@ -484,3 +484,45 @@ def test_an_attribute_set_on_a_new_file_is_told(engine: EngineTree) -> None:
 
     assert not engine.union.is_plain(node)
     assert engine.union.get_xattr(node, b"user.a", engine.caller) == b"b"
+
+
+def test_what_a_new_directory_does_not_have_is_not_searched_for(
+    engine: EngineTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.mkdir("new")
+    engine.create("new/file")
+    directory = engine.node("new")
+    assert isinstance(directory, Directory)
+    monkeypatch.setattr("snapfs.fuse.union.union.find", None)
+
+    assert engine.union.lookup(directory, b"other") is None
+    assert engine.union.lookup(directory, b"file") is engine.node("new/file")
+    with pytest.raises(OSError, match="File name too long"):
+        engine.union.lookup(directory, b"x" * 256)
+
+
+def test_what_was_forgotten_of_a_new_directory_is_found_again(
+    engine: EngineTree,
+) -> None:
+    engine.mkdir("new")
+    engine.create("new/file")
+    engine.create("new/first")
+    engine.link("new/first", "new/second")
+    engine.create("other")
+    engine.rename("other", "new/moved")
+    engine.unlink("new/file")
+    engine.create("new/file")
+    directory = engine.node("new")
+    assert isinstance(directory, Directory)
+    names = set(directory.children)
+    nodes = engine.union.nodes
+    nodes.reference(directory)
+
+    for node in set(directory.children.values()):
+        nodes.forget(node.nodeid, node.lookups)
+        nodes.release(node)
+
+    assert names == {b"file", b"first", b"second", b"moved"}
+    assert not directory.children
+    assert all(engine.union.lookup(directory, name) for name in names)
+    assert engine.union.lookup(directory, b"other") is None
