@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Final
 
 from snapfs.layer.index import LayerIndex
 from snapfs.layer.kinds import Flag, Kind
@@ -11,12 +12,12 @@ from snapfs.layer.nodes import Nodes
 
 def build_index(nodes: Nodes) -> LayerIndex:
     """Return the index of a settled tree."""
-    order, parents, first_children = _levels(nodes)
+    order, parents, first_children, names, name_ends = _levels(nodes)
     columns = {
         "parents": parents,
         "first_children": first_children,
         "groups": _groups(nodes, order),
-        "flags": array("B", (nodes.flags[node] & Flag.KEPT for node in order)),
+        "flags": array("B", _picked(nodes.flags, order).tobytes().translate(_KEPT)),
         "uids": _picked(nodes.uids, order),
         "gids": _picked(nodes.gids, order),
         "extras": _picked(nodes.extras, order),
@@ -25,13 +26,8 @@ def build_index(nodes: Nodes) -> LayerIndex:
         "data": _picked(nodes.data, order),
         "modes": _picked(nodes.modes, order),
         "kinds": _picked(nodes.kinds, order),
+        "name_ends": name_ends,
     }
-    names = bytearray()
-    name_ends = array("I")
-    for node in order:
-        names += nodes.name(node)
-        name_ends.append(len(names))
-    columns["name_ends"] = name_ends
     blobs = {"names": names, "texts": nodes.texts, "extra": nodes.extra.data}
     parts = {name: memoryview(column) for name, column in columns.items()}
     parts |= {name: memoryview(bytes(blob)) for name, blob in blobs.items()}
@@ -42,26 +38,36 @@ def _picked(column: array[int], order: array[int]) -> array[int]:
     return array(column.typecode, map(column.__getitem__, order))
 
 
-def _levels(nodes: Nodes) -> tuple[array[int], array[int], array[int]]:
+def _levels(
+    nodes: Nodes,
+) -> tuple[array[int], array[int], array[int], bytearray, array[int]]:
     """Return the living nodes level by level, their parents and first children.
 
-    The latter two speak in places within the first.
+    The latter two speak in places within the first. Then come their names, one after
+    the other, and where each of them ends.
     """
     starts, children = _children(nodes)
     order = array("I", [0])
     parents = array("I", [0])
     first_children = array("I")
+    names, name_ends = bytearray(), array("I", [0])
+    name_of = nodes.name
     at = 0
     while at < len(order):
         node = order[at]
         first_children.append(len(order))
         start, end = starts[node], starts[node + 1]
         if start < end:
-            order.extend(sorted(children[start:end], key=nodes.name))
-            parents.extend([at] * (end - start))
+            # Two of one name, a file and a whiteout, cannot both live.
+            found = sorted((name_of(child), child) for child in children[start:end])
+            for name, child in found:
+                order.append(child)
+                names += name
+                name_ends.append(len(names))
+            parents.extend([at] * len(found))
         at += 1
     first_children.append(len(order))
-    return order, parents, first_children
+    return order, parents, first_children, names, name_ends
 
 
 def _children(nodes: Nodes) -> tuple[array[int], array[int]]:
@@ -85,6 +91,8 @@ def _children(nodes: Nodes) -> tuple[array[int], array[int]]:
 
 def _groups(nodes: Nodes, order: array[int]) -> array[int]:
     """Number the files that several living names share, by their first name."""
+    if nodes.inodes == array("I", range(len(nodes))):  # there are no hard links
+        return array("I", bytes(4 * len(order)))
     counts = array("I", bytes(4 * len(nodes)))
     linked = [node for node in order if nodes.kinds[node] not in _UNLINKED]
     for node in linked:
@@ -100,4 +108,5 @@ def _groups(nodes: Nodes, order: array[int]) -> array[int]:
     return groups
 
 
-_UNLINKED = (Kind.DIRECTORY, Kind.WHITEOUT)
+_KEPT: Final = bytes(flags & Flag.KEPT for flags in range(256))
+_UNLINKED: Final = (Kind.DIRECTORY, Kind.WHITEOUT)
