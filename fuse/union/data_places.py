@@ -58,12 +58,15 @@ def _lacks_data(union: Union, node: Node, fd: int, flags: int) -> bool:
     layer = union.stack.layers[node.layer]
     if not layer.has_xattrs or layer.is_plain:
         return False
+    mark = union.stack.prefix.attribute(METACOPY_MARK)
+    # What was opened to be known by alone (``O_PATH``) is asked by a slow way only.
+    is_named = bool(flags & os.O_PATH)
+    if not is_named and mark not in os.listxattr(fd):
+        return False
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or not may_be_attributes(status):
         return False
-    # What was opened to be known by alone (``O_PATH``) has no attributes of its own.
-    named: int | bytes = b"/proc/self/fd/%d" % fd if flags & os.O_PATH else fd
-    return union.stack.prefix.attribute(METACOPY_MARK) in os.listxattr(named)
+    return not is_named or mark in os.listxattr(b"/proc/self/fd/%d" % fd)
 
 
 def _find_data(union: Union, node: Node) -> None:
