@@ -22,7 +22,6 @@ from snapfs.image.layout import open_layout
 from snapfs.image.resolve import open_image
 from snapfs.layer.index_cache import IndexCache
 from snapfs.layer.limits import Limits
-from snapfs.syscalls import keep_freed_memory
 from snapfs.unpack.indexes import layer_index
 
 _MIB: Final = 1 << 20
@@ -84,7 +83,6 @@ class _Trial(Trial):
         self._image = make_image(self._files, size, layers=1, seed=1)
         self._directory = workspace.directory / "index"
         self._is_first = cell.parameters["look"] == _FIRST
-        keep_freed_memory()  # as every process that reads layers
 
     def set_up(self) -> None:
         if self._is_first:

@@ -23,6 +23,7 @@ from snapfs.image.descriptor import Descriptor
 from snapfs.image.source import BlobReader
 from snapfs.image.verified import VerifiedReader
 from snapfs.layer.limits import Limits
+from snapfs.syscalls import keep_freed_memory
 
 # Of a diff ID that nobody has told us: what image configs have everywhere.
 _ALGORITHM: Final = "sha256"
@@ -51,6 +52,7 @@ class PlainStream(Closing):
         limits: Limits,
         where: str,
     ) -> None:
+        keep_freed_memory()
         self._blob = VerifiedReader(blob, descriptor, where)
         self.read_s = 0.0
         self.inflate_s = 0.0

@@ -28,7 +28,6 @@ from snapfs.layer.lower_settle import lower_needs
 from snapfs.layer.marks_removal import layer_marks
 from snapfs.layer.tree import LayerTree
 from snapfs.overlay_format import XattrPrefix
-from snapfs.syscalls import keep_freed_memory
 from snapfs.tar.reader import TarReader
 from snapfs.unpack.messages import (
     NO_MARKS,
@@ -53,7 +52,6 @@ def main() -> int:
         # What is written to, without stacks and files: a bomb ends as MemoryError.
         limit = (job.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1])
         resource.setrlimit(resource.RLIMIT_DATA, limit)
-    keep_freed_memory()
     try:
         applied, tree = apply_job(job)
         # Whoever hears of it may unmount the snapshot.

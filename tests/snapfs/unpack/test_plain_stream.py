@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
+import resource
 import threading
 
 import pytest
@@ -53,3 +55,20 @@ def test_a_stream_that_is_left_early_leaves_no_thread() -> None:
         assert content.startswith(stream.read_block())
 
     assert threading.active_count() == before
+
+
+def test_blocks_are_made_in_memory_that_is_there() -> None:
+    content = bytes(64 << 20)
+    stored = gzip.compress(content, 1)
+    pages = len(content) // os.sysconf("SC_PAGESIZE")
+    descriptor = Descriptor("", sha256(stored), len(stored))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    with PlainStream(
+        MemoryReader(stored), descriptor, None, Limits(), "layer"
+    ) as stream:
+        while stream.read_block():
+            pass
+
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < pages // 2
