@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import click
 
 from snapfs.cli.image_opening import inspecting, platform_option
 from snapfs.cli.lazy import Command, examples
 from snapfs.cli.session import Session, pass_session
 from snapfs.cli.wording import human_bytes
-from snapfs.inspect.changes import ChangeKind, layer_changes
+from snapfs.inspect.changes import ChangeKind, count_changes
 from snapfs.inspect.inspection import Inspection, Layer
+from snapfs.layer.index import IndexStats
 
 _SHORT_DIGEST = 19  # "sha256:" and 12 digits, as Docker shows them
 
@@ -32,7 +31,11 @@ def layers(session: Session, source: str, platform: str | None) -> None:
     stored, FILES plain bytes.
     """
     with inspecting(session, source, platform) as inspection:
-        shapes = [_shape(inspection, layer) for layer in inspection.layers]
+        all_stats = [layer.index.stats() for layer in inspection.layers]
+        shapes = [
+            _shape(inspection, layer, stats)
+            for layer, stats in zip(inspection.layers, all_stats, strict=True)
+        ]
     if session.output.as_json:
         session.output.records(shapes)
         return
@@ -46,22 +49,25 @@ def layers(session: Session, source: str, platform: str | None) -> None:
                 str(shape["layer"]),
                 str(shape["diff_id"])[:_SHORT_DIGEST],
                 human_bytes(layer.size_bytes) if layer.digest else "",
-                human_bytes(layer.index.stats().size_bytes),
+                human_bytes(stats.size_bytes),
                 str(shape["entries"]),
                 str(shape["added"]),
                 str(shape["changed"]),
                 str(shape["removed"]),
                 layer.command,
             )
-            for shape, layer in zip(shapes, inspection.layers, strict=True)
+            for shape, layer, stats in zip(
+                shapes, inspection.layers, all_stats, strict=True
+            )
         ],
     )
 
 
-def _shape(inspection: Inspection, layer: Layer) -> dict[str, object]:
+def _shape(
+    inspection: Inspection, layer: Layer, stats: IndexStats
+) -> dict[str, object]:
     below = inspection.tree().below(layer.number - 1)
-    counts = Counter(change.kind for change in layer_changes(below, layer.index))
-    stats = layer.index.stats()
+    counts = count_changes(below, layer.index)
     return {
         "layer": layer.number,
         "digest": layer.digest,

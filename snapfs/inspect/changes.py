@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,6 +46,15 @@ def layer_changes(below: MergedTree, index: LayerIndex) -> Iterator[Change]:
     has_below = bool(below.indexes)
     root = below.root if has_below else None
     yield from _directory(below, index, 0, root)
+
+
+def count_changes(below: MergedTree, index: LayerIndex) -> Counter[ChangeKind]:
+    """Return how many changes of each kind :func:`layer_changes` yields."""
+    if below.indexes:
+        return Counter(change.kind for change in layer_changes(below, index))
+    # All is new, and whiteouts hide nothing.
+    stats = index.stats()
+    return Counter({ChangeKind.ADDED: stats.entries - stats.whiteouts})
 
 
 def _directory(

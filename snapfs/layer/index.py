@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final, Literal
 
 from snapfs.layer.extras import Extents, read_sparse, read_xattrs
@@ -260,13 +261,11 @@ class LayerIndex:
 
     def stats(self) -> IndexStats:
         """Add up what the layer holds; this reads the whole index."""
-        seen = set()
-        size_bytes = 0
-        file = int(Kind.FILE)
-        for node, kind in enumerate(self.kinds):
-            if kind == file and (group := self.groups[node]) not in seen:
-                size_bytes += self.sizes[node]
-                if group:
-                    seen.add(group)
+        is_file = int(Kind.FILE).__eq__
+        size_bytes = sum(compress(self.sizes, map(is_file, self.kinds)))
+        if any(self.groups):  # each file once
+            for names in self.link_groups().values():
+                if is_file(self.kinds[names[0]]):
+                    size_bytes -= self.sizes[names[0]] * (len(names) - 1)
         whiteouts = self.kinds.tobytes().count(Kind.WHITEOUT)
         return IndexStats(len(self) - 1, whiteouts, size_bytes)

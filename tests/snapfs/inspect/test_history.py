@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-from snapfs.inspect.changes import ChangeKind, layer_changes
+from snapfs.inspect.changes import ChangeKind, count_changes, layer_changes
 from snapfs.inspect.history import history, standings
 from support.applied_layers import directory, entry, symlink
 from support.inspected import inspected
@@ -94,3 +95,16 @@ def test_each_layer_is_told_whether_it_is_shown_or_what_hides_it(
         (1, "", "", ""),
         (0, "a file", "hidden", "by layer 2: '/d' is opaque there"),
     ]
+
+
+def test_changes_are_counted_as_they_are_told(tmp_path: Path) -> None:
+    lowest = [*LAYERS[0], entry(".wh.never", b""), entry("e/implied", b"")]
+    layout = layout_of(tmp_path / "i", lowest, *LAYERS[1:])
+
+    with inspected(layout, tmp_path / "c") as inspection:
+        tree = inspection.tree()
+        for number, index in enumerate(tree.indexes):
+            below = tree.below(number)
+            told = Counter(change.kind for change in layer_changes(below, index))
+            assert count_changes(below, index) == told
+            assert told
