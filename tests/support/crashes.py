@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from snapfs import syscalls
+from snapfs.metadata import database
 
 # What changes a disk. The order of these calls is what a crash can cut anywhere.
 STEPS: Final = (
@@ -41,7 +42,9 @@ def arm(countdown: Countdown) -> None:
     for name in STEPS:
         setattr(os, name, _counted(countdown, getattr(os, name)))
     syscalls.write_out = _counted(countdown, syscalls.write_out)  # type: ignore[assignment]  # fits
-    connect = sqlite3.connect
+    # The module that the store calls by this name is not always the public one.
+    library = vars(database)["sqlite3"]
+    connect = library.connect
 
     class CountedConnection(sqlite3.Connection):
         def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
@@ -49,9 +52,9 @@ def arm(countdown: Countdown) -> None:
             return super().execute(sql, *args)  # type: ignore[arg-type]  # passed through
 
     def counted_connect(*args: object, **kwargs: object) -> sqlite3.Connection:
-        return connect(*args, factory=CountedConnection, **kwargs)  # type: ignore[call-overload, no-any-return]  # passed through
+        return connect(*args, factory=CountedConnection, **kwargs)  # type: ignore[no-any-return]  # passed through
 
-    sqlite3.connect = counted_connect  # type: ignore[assignment]  # fits our calls
+    library.connect = counted_connect
 
 
 def _counted(
