@@ -145,8 +145,11 @@ def append_sidecar(directory: str, record: SidecarRecord) -> None:
     try:
         content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         end = _end_of_lines(content)
-        if end + len(line) <= len(content):
-            write_all(descriptor, line, end)
+        # A line that has lost its own end counts until this one is whole.
+        is_cut = end and content[end - 1 : end] != b"\n"
+        addition = b"\n" + line if is_cut else line
+        if end + len(addition) <= len(content):
+            write_all(descriptor, addition, end)
             settle_with_next_sync(descriptor)
             return
     finally:
@@ -230,11 +233,15 @@ def _padded(line: bytes) -> bytes:
 def _end_of_lines(content: bytes) -> int:
     """Return where the next line goes: after the last intact line.
 
-    A torn line at the end is overwritten; what remains of it behind a shorter new
-    line cannot have a valid checksum, since its beginning is gone. A damaged line
+    That may lack its newline, which can be the first byte of a sector that was never
+    written. A torn line at the end is overwritten; what remains of it behind a shorter
+    new line cannot have a valid checksum, since its beginning is gone. A damaged line
     in the middle is left: the lines after it must not come after the new one.
     """
     end = content.rfind(b"\n") + 1
+    last = content[end:].rstrip(b"\0")
+    if _intact_text(last) is not None:
+        return end + len(last)
     while end:
         start = content.rfind(b"\n", 0, end - 1) + 1
         if _intact_text(content[start : end - 1]) is not None:

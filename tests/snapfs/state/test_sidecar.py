@@ -133,6 +133,23 @@ def test_a_line_that_lost_its_end_does_not_spoil_the_next(tmp_path: Path) -> Non
     assert read_sidecar(str(tmp_path)) == record(3)
 
 
+def test_a_line_that_lost_its_end_counts_until_the_next_is_whole(
+    tmp_path: Path,
+) -> None:
+    file = create(tmp_path, record(1))
+    append_sidecar(str(tmp_path), record(2))
+    file.write_bytes(file.read_bytes().rstrip(b"\n\0").ljust(BLOCK, b"\0"))
+    before = file.read_bytes()
+    append_sidecar(str(tmp_path), record(3))
+    after = file.read_bytes()
+    start, end = len(before.rstrip(b"\0")), len(after.rstrip(b"\0"))
+
+    for cut in range(start, end - 1):
+        file.write_bytes(after[:cut] + before[cut:])
+
+        assert read_sidecar(str(tmp_path)) == record(2), cut
+
+
 def test_an_append_after_a_torn_one_counts(tmp_path: Path) -> None:
     file = create(tmp_path, record())
     before = file.read_bytes()
