@@ -6,13 +6,13 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from snapfs.assembly.opening import own_store
 from snapfs.manager.containerd_view import ContainerdSnapshotter
 from snapfs.state import StatePaths
+from snapfs.waking import Waker
 
 if TYPE_CHECKING:
     from snapfs.assembly.settings import ServeSettings
@@ -94,7 +94,7 @@ def _serve(
         store.cleanup()  # what the last process left in the trash
         _start_watchdog(settings, notifier, cleanup)
         notifier.ready(f"{status.snapshots} snapshots in {status.root}")
-        _log.info("stopping on %s", signals.wait().name)
+        _log.info("stopping on %s", signals.next().name)
         notifier.stopping()
         server.stop(_GRACE_S)
 
@@ -142,41 +142,28 @@ def _start_watchdog(
     watchdog.start()
 
 
-class _StopSignals:
-    """SIGTERM and SIGINT as something that the main thread waits for.
-
-    The kernel gives a signal to any thread. Python runs its handler in the main
-    thread, but does not wake that thread from a lock that it waits for; a byte in a
-    socket does (``signal.set_wakeup_fd``).
-    """
+class _StopSignals(Waker):
+    """SIGTERM and SIGINT as something that the main thread waits for."""
 
     def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)  # set_wakeup_fd demands it
-        self._previous: dict[int, Any] = {}
-        self._previous_fd = -1
-
-    def __enter__(self) -> Self:
-        self._previous_fd = signal.set_wakeup_fd(self._writer.fileno())
-        self._previous = {
+        super().__init__()
+        self._handlers = {
             number: signal.signal(number, _do_nothing) for number in _SIGNALS
         }
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._previous.items():
+    def close(self) -> None:
+        """Let the signals do what they did before."""
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(self._previous_fd)
-        self._reader.close()
-        self._writer.close()
+        super().close()
 
-    def wait(self) -> signal.Signals:
+    def next(self) -> signal.Signals:
         """Wait for one of the signals, also if it came before; return it."""
         while True:
-            number = signal.Signals(self._reader.recv(1)[0])
-            if number in _SIGNALS:
-                return number
+            for number in self.wait():
+                if number in _SIGNALS:
+                    return signal.Signals(number)
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Keep the signal from ending the process; its number is in the socket."""
+    """Keep the signal from ending the process; its number is in the pipe."""

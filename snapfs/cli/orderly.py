@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from types import FrameType
 from typing import Final, TypeVar
 
 import click
+
+from snapfs.waking import Waker
 
 _Result = TypeVar("_Result")
 
@@ -37,19 +38,19 @@ def in_order(work: Callable[[], _Result], stop: Callable[[], None]) -> _Result:
         asked.set()
         stop()
 
-    with _calling(ask), _waker() as (wake, wait):
+    with _calling(ask), Waker() as waker:
 
         def run() -> None:
             try:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001 - for the other thread to see
                 future.set_exception(error)
-            wake()
+            waker.wake()
 
         thread = threading.Thread(target=run, name="work", daemon=True)
         thread.start()
         while not future.done():
-            wait()
+            waker.wait()
         thread.join()
     error = future.exception()
     if error is not None and asked.is_set():
@@ -74,35 +75,3 @@ def _calling(action: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _waker() -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
-    """Yield what wakes this thread, and what waits for that or for a signal.
-
-    The kernel gives a signal to any thread. Python runs its handler in the main
-    thread, but does not wake that thread from a lock that it waits for, or is about
-    to; a byte in a pipe does (``signal.set_wakeup_fd``).
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)  # set_wakeup_fd demands it
-
-    def wake() -> None:
-        with contextlib.suppress(BlockingIOError):  # full of what wakes, too
-            os.write(writing, b"\0")
-
-    def wait() -> None:
-        os.read(reading, 4096)
-
-    try:
-        if threading.current_thread() is not threading.main_thread():
-            yield wake, wait
-            return
-        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        try:
-            yield wake, wait
-        finally:
-            signal.set_wakeup_fd(before)
-    finally:
-        os.close(reading)
-        os.close(writing)

@@ -10,14 +10,11 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from typing import Final
 
 import urllib3
 
 from snapfs.errors import UnavailableError
-
-# How late Ctrl-C may be heard where another thread than the main one gets its signal.
-_SLICE_S: Final = 0.5
+from snapfs.waking import Waker
 
 
 class Waits:
@@ -46,7 +43,11 @@ class Waits:
             target=_answer, args=(send, future), name="request", daemon=True
         ).start()
         try:
-            return _result(future)
+            with Waker() as waker:
+                future.add_done_callback(lambda _future: waker.wake())
+                while not future.done():
+                    waker.wait()
+            return future.result()
         except CancelledError:
             raise _closed() from None
         finally:
@@ -59,22 +60,6 @@ class Waits:
             self._is_over = True
             for future in self._waiting:
                 future.cancel()
-
-
-def _result(
-    future: Future[urllib3.BaseHTTPResponse],
-) -> urllib3.BaseHTTPResponse:
-    """Wait for the end of ``future``, in slices.
-
-    The kernel gives a signal to any thread. Python acts on it in the main thread, but
-    does not wake that from a lock that it waits for.
-    """
-    while True:
-        try:
-            return future.result(_SLICE_S)
-        except TimeoutError:
-            if future.done():  # it is the answer's own
-                return future.result()
 
 
 def _answer(
