@@ -64,6 +64,7 @@ _STANDARD: Final[Choice] = {
         *("lookup=absent depth=128 warm", "lookup=stat depth=32 fresh-upper"),
     ),
     "file_creation_latency": ("size_bytes=4096",),
+    "command_time": ("command=find",),
     "file_call_latency": (
         "call=stat depth=8 warm",
         "call=open-read-close depth=8 fresh-upper",

@@ -8,6 +8,8 @@ to spare readers of the file the arithmetic.
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,8 @@ from snapfs.benchmarks.machine import Machine
 from snapfs.benchmarks.protocols import CacheState, Fairness, Profile
 from snapfs.benchmarks.verdicts import Effect
 from snapfs.errors import DataLossError, InvalidArgumentError
+
+_GZIP: Final = b"\x1f\x8b"  # RFC 1952, 2.3.1
 
 SCHEMA: Final = "snapfs-benchmark"
 
@@ -277,13 +281,16 @@ def decode(data: bytes) -> Results:
 
 
 def load(path: Path) -> Results:
-    """Read a result file.
+    """Read a result file, which gzip may have compressed.
 
     Raises:
         DataLossError: It is no result of the suite, or damaged.
         InvalidArgumentError: It has a version that this program does not read.
     """
+    data = path.read_bytes()
     try:
-        return decode(path.read_bytes())
+        return decode(gzip.decompress(data) if data.startswith(_GZIP) else data)
     except DataLossError as error:
         raise DataLossError(f"{path}: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataLossError(f"{path}: damaged gzip data: {error}") from error

@@ -19,7 +19,7 @@ from snapfs.benchmarks.wording import factor
 
 REPOSITORY = Path(__file__).parents[2]
 PLACE = REPOSITORY / "docs/benchmarks"
-FILES = sorted(PLACE.glob("*.json"))
+FILES = sorted(PLACE.glob("*.json.gz"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import json
 from pathlib import Path
@@ -116,6 +117,21 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(DataLossError, match=r"broken\.json.*machine"):
         load(file)
+
+
+def test_a_compressed_result_is_read_and_a_damaged_one_refused_by_name(
+    tmp_path: Path,
+) -> None:
+    results = results_of(comparison_of(2e-4))
+    file = tmp_path / "small.json.gz"
+    packed = gzip.compress(encode(results))
+    file.write_bytes(packed)
+
+    assert load(file) == results
+    for damaged in (packed[:-9], packed[:20] + b"\0" * 20 + packed[40:], packed + b"x"):
+        file.write_bytes(damaged)
+        with pytest.raises(DataLossError, match=r"small\.json\.gz: damaged gzip"):
+            load(file)
 
 
 def test_another_version_is_refused() -> None:
