@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -199,11 +200,12 @@ class Unpacking(threading.Thread):
 
 def workers_of(pid: int | None = None) -> list[psutil.Process]:
     """Return the processes that apply layers for a process, by default this one."""
-    return [
-        child
-        for child in psutil.Process(pid).children()
-        if child.cmdline()[-2:] == ["-m", "snapfs.unpack"]
-    ]
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if child.cmdline()[-2:] == ["-m", "snapfs.unpack"]:
+                found.append(child)
+    return found
 
 
 def staged_names(root: Path) -> list[str]:
