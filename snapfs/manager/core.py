@@ -251,8 +251,9 @@ class SnapshotManager(Supply):
 
     def finish_reclaim(self) -> None:
         """Wait until what this process removed is reclaimed."""
-        if "_reclaimer" in vars(self):
-            self._reclaimer.finish()
+        reclaimer = self._made("_reclaimer")
+        if reclaimer is not None:
+            reclaimer.finish()
 
     # -- for the views of this package ------------------------------------------
 

@@ -90,6 +90,11 @@ class Supply:
 
         return LayerPublisher(self._parts, self._reclaimer, self._gate)
 
+    def _made(self, name: str) -> Any:  # noqa: ANN401 - whatever the attribute is
+        """Return an attribute if it has been made; None otherwise."""
+        with _making:
+            return vars(self).get(name)
+
     def _fit(self, made: _Ending) -> _Ending:
         """Return what has been made; after closing it begins nothing."""
         if self._gate.is_shut:
@@ -98,8 +103,6 @@ class Supply:
 
     def _end_work(self) -> None:
         """End for good what works in the background. The gate is shut."""
-        with _making:
-            made = [vars(self).get(name) for name in ("_reclaimer", "_meter")]
-        for one in (self._mender, *made):
+        for one in (self._mender, self._made("_reclaimer"), self._made("_meter")):
             if one is not None:
                 one.close()
