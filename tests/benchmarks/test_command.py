@@ -14,8 +14,11 @@ import pytest
 
 from snapfs.benchmarks import syscall_counts
 from snapfs.benchmarks.backing import Backing
+from snapfs.benchmarks.profiles import SCHEDULES, cells_of
+from snapfs.benchmarks.protocols import Profile
 from snapfs.benchmarks.replay import ReplayClock
 from snapfs.benchmarks.results import load
+from snapfs.benchmarks.scenarios.file_creation import FileCreation
 from snapfs.cli import bench, bench_gate, bench_list
 from snapfs.cli.main import main
 from support.benchmarking import Copy, LosesData, Question
@@ -218,7 +221,12 @@ def test_pytest_benchmark_replays_the_interleaved_samples(tmp_path: Path) -> Non
     )
 
     assert completed.returncode == 0, completed.stdout
+    (cell,) = cells_of(FileCreation(), Profile.QUICK)
     for benchmark in json.loads(file.read_text())["benchmarks"]:
-        assert benchmark["stats"]["rounds"] == 30
+        assert benchmark["extra_info"]["blocks"] == SCHEDULES[Profile.QUICK].looks[-1]
+        assert (
+            benchmark["stats"]["rounds"]
+            == benchmark["extra_info"]["blocks"] * cell.runs
+        )
         assert benchmark["stats"]["min"] > 0
         assert benchmark["extra_info"]["reference"] == "plain-directory"

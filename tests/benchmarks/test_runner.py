@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import random
 from pathlib import Path
 
@@ -302,7 +301,9 @@ def test_cold_cells_drop_caches_before_each_run(
     knob = tmp_path / "drop_caches"
     knob.touch()
     monkeypatch.setattr(caches, "_DROP_CACHES", knob)
-    monkeypatch.setattr(os, "sync", lambda: dropped.append(knob.read_text()))
+    monkeypatch.setattr(
+        caches, "write_back", lambda _: dropped.append(knob.read_text())
+    )
     work = tmp_path / "work"
     work.mkdir()
     clock = SimulatedClock()
