@@ -44,6 +44,8 @@ PHASES: Final = (PREPARE, WRITE, COMMIT)
 ALL: Final = "all"
 
 _CHANGED_BYTES: Final = 4
+_PIECE: Final = 32 << 10
+"""What io.Copy writes at a time."""
 
 # What happens to the files a to j of a layer: made, updated, or removed. Layers 3, 6,
 # 9 ... do the first, other even ones the second, the rest make all files anew.
@@ -57,6 +59,11 @@ def changes_of(layer: int) -> Iterator[tuple[str, str]]:
     """Yield what layer ``layer``, from 1, does with which file, in order."""
     words = _THIRD if layer % 3 == 0 else _EVEN if layer % 2 == 0 else _OTHER
     yield from ((word[0], word[1]) for word in words.split())
+
+
+FILES_MADE: Final = sum(
+    change == _MADE for layer in range(1, LAYERS + 1) for change, _ in changes_of(layer)
+)
 
 
 def _bytes_written() -> int:
@@ -206,10 +213,10 @@ def _mount(words: Mapping[str, object]) -> Mount:
 
 def _make(path: Path, content: bytes) -> None:
     # As upstream: an older file is written over, not replaced; each is synced.
-    with path.open("wb") as file:
-        file.write(content)
+    with path.open("wb", buffering=0) as file:
+        for begin in range(0, FILE_BYTES, _PIECE):
+            file.write(content[begin : begin + _PIECE])
         path.chmod(0o777)
-        file.flush()
         os.fsync(file.fileno())
 
 

@@ -11,7 +11,7 @@ import pytest
 from snapfs.benchmarks import agreement
 from snapfs.benchmarks.agreement import TARGETS, Pair, compare_instruments
 from snapfs.benchmarks.backing import Backing, best_available
-from snapfs.benchmarks.benchsuite import BenchSuite
+from snapfs.benchmarks.benchsuite import BenchSuite, seconds_a_layer
 from snapfs.benchmarks.peers import Fio, Hyperfine, Peer
 from snapfs.benchmarks.protocols import Cell, TreeTarget, Trial, Workspace
 from snapfs.benchmarks.scenarios.command_time import CommandTime
@@ -44,6 +44,22 @@ def tree(tmp_path: Path) -> TreeTarget:
 def need(peer: Peer) -> None:
     if reason := peer.unavailable():
         pytest.skip(reason)
+
+
+def test_what_random_bytes_take_is_no_part_of_a_write_of_benchsuites() -> None:
+    told = """\
+BenchmarkProxy/content\t      32\t   1000000 ns/op
+BenchmarkProxy/run-2  \t       1\t 300000000 ns/op\t 559.24 MB/s
+BenchmarkProxy/prepare   \t       1\t  16000000 ns/op
+BenchmarkProxy/write     \t       1\t 254000000 ns/op
+BenchmarkProxy/commit    \t       1\t  32000000 ns/op
+"""
+
+    assert seconds_a_layer(told, "prepare") == pytest.approx(0.001)
+    assert seconds_a_layer(told, "write") == pytest.approx((0.254 - 0.094) / 16)
+    assert seconds_a_layer(told, "all") == pytest.approx((0.300 - 0.094) / 16)
+    with pytest.raises(UnavailableError, match="nothing of commit"):
+        seconds_a_layer(told.replace("content", "other"), "commit")
 
 
 def test_hyperfine_runs_the_command_of_the_trial(
