@@ -9,14 +9,17 @@ directories of the union.
 
 from __future__ import annotations
 
+import _socket  # what `socket` is made of, which itself takes 5 ms to load
 import os
 import struct
-import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Callable, Mapping
+from signal import SIG_BLOCK, pthread_sigmask
 
 from snapfs.errors import PermissionDeniedError, UnavailableError
 from snapfs.fuse.recovery.memory import WORD_DIED_AT, WORD_KEEPER, WORD_RESTARTS
+from snapfs.fuse.session.stopping import ENDING, HAND_OVER
 from snapfs.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -39,20 +42,26 @@ _PAUSE_S: Final = 0.05
 def start_control(context: Context, session: Session, memory: SharedMemory) -> None:
     """Answer on the mount's socket in a thread, which sleeps until someone asks.
 
-    Where the socket cannot be had the mount works without.
+    Nothing is loaded for it before: the first requests would wait for the interpreter's
+    lock. Where the socket cannot be had the mount works without.
     """
     device = session.connection.device
     if not device:
         return
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        listener.bind(_address(device))
+        listener.listen()
+    except OSError:
+        listener.close()
+        return  # someone has taken the name: statistics are no reason to fail
     started = time.monotonic()
 
     def tell() -> Statement:
         age_s = time.monotonic() - started
         return {**_statement(context, session, age_s), **_past(memory)}
 
-    threading.Thread(
-        target=_serve, args=(device, tell), name="control", daemon=True
-    ).start()
+    start_new_thread(_serve, (listener, tell))
 
 
 def read_statistics(device: str) -> Statement:
@@ -104,31 +113,24 @@ def _address(device: str) -> bytes:
     return b"\0snapfs-fuse-" + device.encode()
 
 
-def _serve(device: str, tell: Callable[[], Statement]) -> None:
-    # Here: it must not delay the mount.
-    import signal
-    import socket
-
+def _serve(listener: _socket.socket, tell: Callable[[], Statement]) -> None:
     # Signals are for the main thread, which must wake up from its read.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    pthread_sigmask(SIG_BLOCK, (*ENDING, HAND_OVER))
+    while True:
         try:
-            listener.bind(_address(device))
-            listener.listen()
+            # What socket.accept() calls; typeshed leaves it out.
+            fd, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
         except OSError:
-            return  # someone has taken the name: statistics are no reason to fail
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return  # no descriptors left: the mount needs them more
-            with client:
-                client.settimeout(_PATIENCE_S)
-                try:
-                    if _is_trusted(client):
-                        client.sendall(_packed(tell()))
-                except OSError:
-                    continue  # who asked has gone
+            return  # no descriptors left: the mount needs them more
+        client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+        try:
+            client.settimeout(_PATIENCE_S)
+            if _is_trusted(client):
+                client.sendall(_packed(tell()))
+        except OSError:
+            continue  # who asked has gone
+        finally:
+            client.close()
 
 
 def _packed(statement: Statement) -> bytes:
@@ -137,11 +139,9 @@ def _packed(statement: Statement) -> bytes:
     return json.dumps(statement).encode()
 
 
-def _is_trusted(peer: socket.socket) -> bool:
+def _is_trusted(peer: _socket.socket) -> bool:
     """Tell whether the other side is run by root or by our own user."""
-    import socket
-
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    raw = peer.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _UCRED.size)
     _, uid, _ = _UCRED.unpack(raw)
     return uid in (0, os.geteuid())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import os
 import signal
 
@@ -19,8 +20,6 @@ def open_record() -> int:
 
 def record_faults(record: int) -> None:
     """Have a fatal signal of this process (SIGSEGV ...) write where it was."""
-    import faulthandler
-
     os.ftruncate(record, 0)
     os.lseek(record, 0, os.SEEK_SET)
     faulthandler.enable(record)

@@ -10,7 +10,8 @@ from types import FrameType
 
 from snapfs.light_typing import Final
 
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end a session."""
 
 HAND_OVER: Final = signal.SIGUSR2
 """Asks a server to leave its mount to another one."""
@@ -37,7 +38,7 @@ def stopped_by_signals(
         if hand_over is not None:
             hand_over()
 
-    before = [(number, signal.signal(number, on_signal)) for number in _ENDING]
+    before = [(number, signal.signal(number, on_signal)) for number in ENDING]
     before.append((HAND_OVER, signal.signal(HAND_OVER, on_hand_over)))
     try:
         yield True

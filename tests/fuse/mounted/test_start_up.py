@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.fuse.helper.launcher import launcher_text
-from support.fuse_mounts import helper_environment
+from support.fuse_mounts import helper_environment, mounted_union
 from support.sandbox import REPOSITORY
 
 HEAVY = (
@@ -30,6 +31,20 @@ HEAVY = (
 
 # Each takes about a hundredth of the time in which the interpreter itself starts, and
 # nearly all of a mount's start is that. With room for other versions of Python.
+# The helper, telling what is imported after it has forked the server.
+WATCHED = """
+import os, sys
+forked = False
+def watch(event, arguments):
+    global forked
+    forked = forked or event == "os.fork"
+    if forked and event == "import":
+        os.write(2, b"IMPORT %s\\n" % arguments[0].encode())
+sys.addaudithook(watch)
+from snapfs.fuse.helper.main import main
+sys.exit(main())
+"""
+
 MOST_OURS = 120
 MOST_OTHERS = 44
 
@@ -57,6 +72,33 @@ def test_a_server_imports_nothing_heavy() -> None:
     ours = [name for name in loaded if name.partition(".")[0] == "snapfs"]
     assert len(ours) <= MOST_OURS
     assert len(loaded) - len(ours) <= MOST_OTHERS
+
+
+@pytest.mark.fuse
+@pytest.mark.root
+def test_requests_never_wait_for_modules(tmp_path: Path) -> None:
+    """Loading one takes the interpreter's lock, in whatever thread."""
+    lower, upper, work, merged = (
+        tmp_path / name for name in ("lower", "upper", "work", "merged")
+    )
+    for path in (lower, upper, work, merged):
+        path.mkdir()
+    (lower / "file").write_text("lower")
+    program = (sys.executable, "-c", WATCHED)
+
+    with mounted_union(
+        [lower], upper, work, merged, ["debug"], program=program
+    ) as mounted:
+        assert (merged / "file").read_text() == "lower"
+        assert os.listdir(merged) == ["file"]
+        (merged / "file").write_text("upper")
+        os.mkdir(merged / "directory")
+        os.rename(merged / "file", merged / "directory" / "file")
+        shutil.rmtree(merged / "directory")
+        messages = mounted.messages()
+
+    assert messages["RMDIR"]
+    assert messages["IMPORT"] == 0
 
 
 @pytest.mark.fuse
