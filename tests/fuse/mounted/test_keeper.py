@@ -54,6 +54,26 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mounted]
         yield Mounted(union, tmp_path)
 
 
+def test_reading_many_files_never_has_the_table_of_descriptors_grow(
+    mounted: Mounted,
+) -> None:
+    """Then the kernel would have all requests wait for a grace period of RCU."""
+    for number in range(300):
+        (mounted.base / "lower" / f"file{number}").write_text("x")
+    (mounted.merged / "file").read_text()
+    before = _table_size(mounted.keeper)
+
+    for number in range(300):
+        assert (mounted.merged / f"file{number}").read_text() == "x"
+
+    assert _table_size(mounted.keeper) == before
+
+
+def _table_size(keeper: int) -> bytes:
+    status = Path(f"/proc/{server_of(keeper)}/status").read_bytes()
+    return next(line for line in status.splitlines() if line.startswith(b"FDSize:"))
+
+
 def test_open_files_mappings_and_directories_go_on(mounted: Mounted) -> None:
     merged = mounted.merged
     with (
