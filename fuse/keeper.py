@@ -20,6 +20,7 @@ from types import FrameType
 from snapfs.fuse import death
 from snapfs.fuse.handover import become_new
 from snapfs.fuse.opened import LiveMount
+from snapfs.fuse.own_process import name_process, write_oom_score
 from snapfs.fuse.recovery import SharedMemory
 from snapfs.fuse.recovery.memory import (
     WORD_DIED_AT,
@@ -38,7 +39,7 @@ from snapfs.light_typing import Final
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CRASHED: Final = 70
 """Exit status of a server that an exception has ended (``EX_SOFTWARE``)."""
-_OOM_SCORE: Final = "-1000"
+_OOM_SCORE: Final = -1000
 """Never: what it holds is small, and all that its servers need."""
 _SHORT_LIFE_S: Final = 10.0
 _SHORT_LIVES: Final = 10
@@ -78,21 +79,24 @@ class Keeper:
         left; whether it is still mounted, the connection tells. Returns False if the
         mount had to be given up.
         """
-        _name_process("snapfs-keeper")
-        _write_oom_score()
+        name_process("snapfs-keeper")
+        write_oom_score(_OOM_SCORE)
         self._memory.words[WORD_KEEPER] = os.getpid()
         for number in (*_ENDING, HAND_OVER):
             signal.signal(number, self._on_signal)
         # As a successor's, they were blocked until now.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        first = None
+        if not is_successor:
+            first = Server(self._live, self._memory, is_successor=False)
         on_ready()  # before a server inherits what the caller waits for
         # What exists now stays, and is shared with every server.
         gc.freeze()
         while not self._is_stopping:
             started = time.monotonic()
             self._memory.words[WORD_IS_SERVING] = 0
-            self._start(is_successor=is_successor)
-            is_successor = True
+            self._start(first)
+            first = None
             _, status = os.waitpid(self._server, 0)
             self._server = 0
             code = os.waitstatus_to_exitcode(status)
@@ -124,25 +128,27 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._server, number if number == HAND_OVER else signal.SIGTERM)
 
-    def _start(self, *, is_successor: bool) -> None:
-        """Fork a server; a signal in between reaches it all the same."""
+    def _start(self, server: Server | None) -> None:
+        """Fork ``server``, or a successor; a signal meanwhile reaches it anyway."""
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*_ENDING, HAND_OVER))
         try:
             self._server = os.fork()
             if not self._server:
                 # A child never returns: above are the keeper's own clean-ups.
-                os._exit(self._be_the_server(mask, is_successor=is_successor))
+                os._exit(self._be_the_server(server, mask))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _be_the_server(self, mask: set[int], *, is_successor: bool) -> int:
+    def _be_the_server(self, server: Server | None, mask: set[int]) -> int:
         for number in (*_ENDING, HAND_OVER):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        _name_process("snapfs-fuse")
+        name_process("snapfs-fuse")
         try:
             death.record_faults(self._stack)
-            return Server(self._live, self._memory).run(is_successor=is_successor)
+            if server is None:
+                server = Server(self._live, self._memory, is_successor=True)
+            return server.run()
         except OSError as error:
             if error.errno in death.UNMOUNTED:
                 return UNMOUNTED
@@ -199,13 +205,3 @@ class Keeper:
         is_same = unique == words[WORD_SUSPECT]
         words[WORD_SUSPECT] = unique
         words[WORD_SUSPECT + 1] = words[WORD_SUSPECT + 1] + 1 if is_same else 1
-
-
-def _name_process(name: str) -> None:
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
-        file.write(name)
-
-
-def _write_oom_score() -> None:
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(_OOM_SCORE)  # EACCES as an ordinary user

@@ -8,19 +8,20 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from snapfs.fuse.control import start_control
 from snapfs.fuse.opened import LiveMount
 from snapfs.fuse.operations import Context, handlers_of
 from snapfs.fuse.operations.opens import Opens
+from snapfs.fuse.own_process import write_oom_score
 from snapfs.fuse.recovery import SharedMemory
 from snapfs.fuse.recovery.buffers import SharedBuffers
 from snapfs.fuse.recovery.memory import WORD_IS_SERVING
 from snapfs.fuse.recovery.node_log import NodeLog
 from snapfs.fuse.recovery.restore import write_all
 from snapfs.fuse.recovery.successor import Successor
-from snapfs.fuse.session import WORKERS, Reply, Request, Session, Wait
+from snapfs.fuse.session import WORKERS, Handler, Reply, Request, Session, Wait
 from snapfs.fuse.union.changes import Changes
 from snapfs.fuse.union.union import Union
 from snapfs.fuse.wire import opcode_name
@@ -38,74 +39,90 @@ MANY_WORKERS: Final = 64
 _DESCRIPTORS: Final = 2048
 """Of directories, files read and written, and layers: more are seldom open at once."""
 
-_OOM_SCORE: Final = "-900"
+_OOM_SCORE: Final = -900
 """One killed server is a pause of its containers: let others go first."""
 
 
 class Server:
-    """Serves a mount that its keeper holds.
+    """Serves a mount that its keeper holds."""
 
-    Args:
-        live: The mount.
-        memory: What is kept for the next server, and was by the last one.
-    """
+    def __init__(
+        self, live: LiveMount, memory: SharedMemory, *, is_successor: bool
+    ) -> None:
+        """Make what a server needs.
 
-    def __init__(self, live: LiveMount, memory: SharedMemory) -> None:
-        self._live = live
-        self._memory = memory
-        self._is_handing_over = False
-
-    def run(self, *, is_successor: bool) -> int:
-        """Serve until the mount is gone or a signal comes; return how it ended.
+        The first is made by the keeper: whatever a process does for the first time
+        after it was forked has the kernel copy pages, while requests wait.
 
         Args:
+            live: The mount.
+            memory: What is kept for the next server, and was by the last one.
             is_successor: Go on where another server left off.
+
+        Raises:
+            OSError: From the layers.
+        """
+        self._live = live
+        self._memory = memory
+        self._is_successor = is_successor
+        opened = live.union
+        union = Union(opened.stack, opened.options())
+        changes = Changes(union, opened.work)
+        self._context = context = Context(
+            union, changes, opened.config, is_read_only=opened.is_read_only
+        )
+        if opened.config.mode == "io":
+            context.opens = Opens(union, live.connection.fd)
+        self._log = NodeLog(memory)
+        self._handlers: Sequence[Handler | None] = ()
+        self._session: Session | None = None
+        if not is_successor:
+            self._session = self._make_session()
+
+    def _make_session(self) -> Session:
+        """Have all changes noted from here on, and make what answers requests."""
+        live, context, log = self._live, self._context, self._log
+        context.union.nodes.log = log
+        if context.opens is not None:
+            context.opens.log = log
+        self._handlers = handlers_of(context)
+        wait_of = _wait_of(context)
+        session = Session(
+            live.connection,
+            self._handlers,
+            negotiated=live.negotiated,
+            unmounts=False,
+            workers=WORKERS if wait_of is None else MANY_WORKERS,
+            wait_of=wait_of,
+        )
+        context.attach(session)
+        if context.config.is_debugging:
+            session.set_trace(_trace)
+        self._keep_short(log, session, context)
+        return session
+
+    def run(self) -> int:
+        """Serve until the mount is gone or a signal comes; return how it ended.
 
         Raises:
             OSError: From the device or the layers.
         """
         self._prepare_process()
-        live, memory = self._live, self._memory
-        opened = live.union
-        union = Union(opened.stack, opened.options())
-        changes = Changes(union, opened.work)
-        context = Context(
-            union, changes, opened.config, is_read_only=opened.is_read_only
-        )
-        if opened.config.mode == "io":
-            context.opens = Opens(union, live.connection.fd)
-        log = NodeLog(memory)
+        live, memory, context = self._live, self._memory, self._context
         size = live.negotiated.buffer_size
-        successor = Successor(context, live, memory) if is_successor else None
-        if successor is not None:
-            successor.collect(log, size)
-        buffers = (
-            SharedBuffers(memory, size) if successor is None else successor.buffers
-        )
-        union.nodes.log = log
-        if context.opens is not None:
-            context.opens.log = log
-        handlers = handlers_of(context)
-        wait_of = self._wait_of(context)
-        session = Session(
-            live.connection,
-            handlers,
-            negotiated=live.negotiated,
-            unmounts=False,
-            buffers=buffers,
-            workers=WORKERS if wait_of is None else MANY_WORKERS,
-            wait_of=wait_of,
-        )
-        context.attach(session)
-        if opened.config.is_debugging:
-            session.set_trace(_trace)
-        self._keep_short(log, session, context)
-        if successor is not None:
-            successor.go_on(log, session, handlers)
+        session = self._session
+        if session is None:
+            successor = Successor(context, live, memory)
+            successor.collect(self._log, size)
+            session = self._make_session()
+            buffers = successor.buffers
+            successor.go_on(self._log, session, self._handlers)
+        else:
+            buffers = SharedBuffers(memory, size)
         gc.freeze()
         start_control(context, session, memory)
         memory.words[WORD_IS_SERVING] = 1
-        session.run()
+        session.run(buffers)
         if not session.was_stopped:
             return UNMOUNTED
         if session.has_tasks and not session.is_handing_over:
@@ -117,18 +134,7 @@ class Server:
         # Reference counts free all that requests leave; cycles would be a mistake.
         gc.disable()
         _make_room_for_descriptors(self._live.connection.fd)
-        with (
-            contextlib.suppress(OSError),
-            open("/proc/self/oom_score_adj", "w") as file,
-        ):
-            file.write(_OOM_SCORE)  # EACCES as an ordinary user
-
-    def _wait_of(self, context: Context) -> Callable[[Request], Wait | None] | None:
-        if not any(layer.is_remote for layer in context.union.stack.layers[1:]):
-            return None
-        from snapfs.fuse.operations.remote import RemoteLayers
-
-        return RemoteLayers(context).wait_of
+        write_oom_score(_OOM_SCORE)
 
     def _keep_short(self, log: NodeLog, session: Session, context: Context) -> None:
         def write(new: NodeLog) -> None:
@@ -143,6 +149,14 @@ class Server:
                 log.checkpoint(write)
 
         log.on_long = lambda: session.in_loop(make_anew)
+
+
+def _wait_of(context: Context) -> Callable[[Request], Wait | None] | None:
+    if not any(layer.is_remote for layer in context.union.stack.layers[1:]):
+        return None
+    from snapfs.fuse.operations.remote import RemoteLayers
+
+    return RemoteLayers(context).wait_of
 
 
 def _make_room_for_descriptors(fd: int) -> None:

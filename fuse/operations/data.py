@@ -7,6 +7,7 @@ copied up when it is first written to, not when it is opened for writing.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,8 @@ from snapfs.light_typing import Final
 
 _LARGEST_READ: Final = 1 << 20
 """``fuse_max_pages_limit`` of 256 pages; what is more is read by a worker."""
+
+_UNSHARED: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 _INLINE_WRITE: Final = 256 << 10
 """What is written at once: it goes to the page cache, faster than to a thread."""
@@ -44,7 +47,8 @@ class DataOperations:
         self._context = context
         self._data = context.changes.data
         self._layers = context.union.stack.layers
-        self._buffer = memoryview(bytearray(_LARGEST_READ))
+        # Not touched before it is read into: 256 page faults when a server starts.
+        self._buffer = memoryview(mmap.mmap(-1, _LARGEST_READ, flags=_UNSHARED))
 
     def handlers(self) -> Mapping[Opcode, Handler]:
         """Return the handlers by operation."""

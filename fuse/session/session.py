@@ -56,7 +56,6 @@ class Session:
         wait_of: Says of a request, with the lock, what must have returned before its
             handler is called, since that may hang; None for nothing.
         unmounts: Whether a signal to end unmounts.
-        buffers: To read requests into; None to make some.
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class Session:
         workers: int = WORKERS,
         wait_of: Callable[[Request], Wait | None] | None = None,
         unmounts: bool = True,
-        buffers: Buffers | None = None,
     ) -> None:
         self.connection = connection
         self.negotiated = negotiated
@@ -89,14 +87,16 @@ class Session:
         self._dispatch = Dispatch(handlers, self._workers, wait_of)
         self._after: list[Callable[[], object]] = []
         self._chores: list[Callable[[], object]] = []
-        self._buffers = buffers
+        self._buffers: Buffers | None = None
         self.is_handing_over = False
         self._is_stopping = False
         self._has_signals = False
         self._thread: int | None = None
 
-    def run(self) -> None:
+    def run(self, buffers: Buffers | None = None) -> None:
         """Serve until the filesystem is unmounted or the session is stopped.
+
+        ``buffers`` are those to read requests into; None to make some.
 
         On SIGTERM, SIGINT or SIGHUP (in the main thread) what was asked is answered,
         the filesystem is unmounted, and this returns. SIGUSR2: :meth:`hand_over`.
@@ -107,11 +107,12 @@ class Session:
         if self.negotiated is None:
             self.negotiated = initialise(self.connection.fd, self._wishes)
         self._thread = threading.get_ident()
-        if self._buffers is None:
-            self._buffers = Buffers(self.negotiated.buffer_size)
+        if buffers is None:
+            buffers = Buffers(self.negotiated.buffer_size)
+        self._buffers = buffers
         with stopped_by_signals(self.stop, self.hand_over) as self._has_signals:
             try:
-                self._serve(self._buffers)
+                self._serve(buffers)
             finally:
                 self._thread = None
                 self._workers.drain()

@@ -39,10 +39,10 @@ def main(countdown: str, *arguments: str) -> int:
             words[1] += 1
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def run(self: Server, *, is_successor: bool) -> int:
+    def run(self: Server) -> int:
         threading.setprofile(step)
         sys.setprofile(step)
-        return original(self, is_successor=is_successor)
+        return original(self)
 
     Server.run = run  # type: ignore[method-assign]  # the point of this program
     sys.argv = ["snapfs-fuse", *arguments]

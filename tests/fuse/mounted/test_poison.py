@@ -85,7 +85,7 @@ def test_servers_that_cannot_begin_end_the_mount(tmp_path: Path) -> None:
     (tmp_path / "program").write_text(
         "import sys\n"
         "from snapfs.fuse.server import Server\n"
-        "def run(self, *, is_successor): raise ValueError('cannot begin')\n"
+        "def run(self): raise ValueError('cannot begin')\n"
         "Server.run = run\n"
         "from snapfs.fuse import keeper\n"
         "keeper._PAUSE_S = 0\n"
