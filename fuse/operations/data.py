@@ -34,6 +34,8 @@ _WOULD_WAIT: Final = frozenset((errno.EAGAIN, errno.EOPNOTSUPP))
 _DATA_ONLY: Final = int(FsyncFlag.FDATASYNC)
 _KILL_SUIDGID: Final = int(WriteFlag.KILL_SUIDGID)
 _WRITE_IN: Final = structs.WRITE_IN.size
+_range_of: Final = Struct("<8xQI").unpack_from
+"""Offset and size of a ``READ_IN``."""
 _LARGEST_COPY: Final = 0x7FFFF000
 """``MAX_RW_COUNT``, which also fits the reply of the older operation."""
 
@@ -41,11 +43,12 @@ _LARGEST_COPY: Final = 0x7FFFF000
 class DataOperations:
     """The handlers of contents."""
 
-    __slots__ = ("_buffer", "_context", "_data", "_layers")
+    __slots__ = ("_buffer", "_context", "_data", "_layers", "_union")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._data = context.changes.data
+        self._union = context.union
         self._layers = context.union.stack.layers
         # Not touched before it is read into: 256 page faults when a server starts.
         self._buffer = memoryview(mmap.mmap(-1, _LARGEST_READ, flags=_UNSHARED))
@@ -72,27 +75,45 @@ class DataOperations:
 
     def read(self, request: Request) -> Reply:
         """Answer with data: what is in memory at once, else from a worker."""
-        _, offset, size, *_ = structs.READ_IN.unpack_from(request.body)
+        offset, size = _range_of(request.body)
         context = self._context
         node = context.node(request.nodeid)
         fd = self._data.reader(node)
-        if size <= _LARGEST_READ and context.session.current_task() is None:
-            target = self._buffer[:size]
-            if self._layers[node.layer].is_in_memory and not node.flags & METACOPY:
-                return target[: os.preadv(fd, (target,), offset)]
-            try:
-                count = os.preadv(fd, (target,), offset, os.RWF_NOWAIT)
-            except OSError as error:
-                if error.errno not in _WOULD_WAIT:
-                    raise
-            else:
-                # A short answer means the end of the file, not of what is in memory.
-                if count == size or offset + count >= os.fstat(fd).st_size:
-                    return target[:count]
+        if size <= _LARGEST_READ and not context.session.is_working():
+            data = self._at_once(node, fd, offset, size)
+            if data is not None:
+                return data
         if self._layers[node.layer].is_remote:
             far = FarData(os.dup(fd), size, offset)
             return Later(far.reply, node.nodeid, far.fetch)
         return Later(partial(_read, os.dup(fd), size, offset), node.nodeid)
+
+    def _at_once(self, node: Node, fd: int, offset: int, size: int) -> Reply:
+        """Return data that need not be waited for; None where some is on the disk."""
+        target = self._buffer[:size]
+        if self._layers[node.layer].is_in_memory and not node.flags & METACOPY:
+            count = os.preadv(fd, (target,), offset)
+            if not offset and count < size:
+                self._data.was_read_whole(node)
+            return target[:count]
+        try:
+            count = os.preadv(fd, (target,), offset, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno not in _WOULD_WAIT:
+                raise
+            return None
+        # A short answer means the end of the file, not of what is in memory.
+        if count == size:
+            return target
+        if offset + count < self._size_of(node, fd):
+            return None
+        if not offset:
+            self._data.was_read_whole(node)
+        return target[:count]
+
+    def _size_of(self, node: Node, fd: int) -> int:
+        status = self._union.seen_status(node) if node.layer else None
+        return (os.fstat(fd) if status is None else status).st_size
 
     def write(self, request: Request) -> Reply:
         """Write data; a file of a lower layer is copied up first."""

@@ -84,6 +84,7 @@ class Session:
             limit=workers,
             on_idle=self._shrink,
         )
+        self._running = self._workers.running
         self._dispatch = Dispatch(handlers, self._workers, wait_of)
         self._after: list[Callable[[], object]] = []
         self._chores: list[Callable[[], object]] = []
@@ -150,6 +151,10 @@ class Session:
     def current_task(self) -> Task | None:
         """Return the task that the calling thread runs; None in the main loop."""
         return self._workers.current()
+
+    def is_working(self) -> bool:
+        """Say whether the calling thread runs a task; it is not the main loop then."""
+        return bool(self._running) and self.current_task() is not None
 
     def is_interrupted(self) -> bool:
         """Say whether the caller of the task that this thread runs is being killed."""

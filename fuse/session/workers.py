@@ -45,7 +45,7 @@ class Workers:
         self._counters = counters
         self._count_lock = threading.Lock()
         self._lock = lock
-        self._current: dict[int, Task] = {}
+        self.running: dict[int, Task] = {}
         self._tasks: WorkerPool[Task] = WorkerPool(
             self._execute, limit=limit, name="snapfs-worker", on_idle=on_idle
         )
@@ -67,7 +67,7 @@ class Workers:
 
     def current(self) -> Task | None:
         """Return the task that the calling thread runs, if it is a worker."""
-        return self._current.get(threading.get_ident())
+        return self.running.get(threading.get_ident())
 
     def in_order(self, handler: Handler) -> Handler:
         """Return ``handler`` behind the tasks of the node that a request is about."""
@@ -136,7 +136,7 @@ class Workers:
 
     def _execute(self, task: Task) -> None:
         thread = threading.get_ident()
-        self._current[thread] = task
+        self.running[thread] = task
         reply: Reply = -errno.EINTR
         try:
             if task.wait is not None and not self._await(task):
@@ -148,7 +148,7 @@ class Workers:
         except Exception as error:  # noqa: BLE001 - one request must not end all
             reply = failure(task.opcode, error)
         finally:
-            del self._current[thread]
+            del self.running[thread]
         if isinstance(reply, Later):
             task.run, task.key, task.wait = reply.run, reply.key, reply.wait
             self._enqueue(task)

@@ -58,10 +58,13 @@ def _lacks_data(union: Union, node: Node, fd: int, flags: int) -> bool:
     layer = union.stack.layers[node.layer]
     if not layer.has_xattrs or layer.is_plain:
         return False
-    mark = union.stack.prefix.attribute(METACOPY_MARK)
     # What was opened to be known by alone (``O_PATH``) is asked by a slow way only.
     is_named = bool(flags & os.O_PATH)
-    if not is_named and mark not in os.listxattr(fd):
+    names = () if is_named else os.listxattr(fd)
+    if not names and not is_named:
+        return False
+    mark = union.stack.prefix.attribute(METACOPY_MARK)
+    if not is_named and mark not in names:
         return False
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or not may_be_attributes(status):

@@ -102,6 +102,11 @@ def take_in(union: Union, parent: Directory, name: bytes, found: Found) -> Node:
         return _take_in_directory(union, parent, name, found)
     nodes = union.nodes
     layer = found.places[0][0]
+    if layer and not found.flags:  # most: no other name leads to it
+        ino = union.numbers.shown(layer, status.st_ino)
+        node = Node(nodes.new_id(), kind, parent, name, layer, ino)
+        nodes.add(node)
+        return node
     is_shared = layer == 0 and status.st_nlink > 1
     if is_shared:
         known = nodes.by_upper_inode.get(status.st_ino)

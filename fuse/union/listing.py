@@ -88,8 +88,12 @@ class Listing:
 
     def find(self, name: bytes) -> Entry | None:
         """Return the entry of a name, None if there is none."""
-        index = self._index(name)
-        return None if index < 0 else self.entries[index]
+        entries = self.entries
+        index = bisect_left(entries, (cookie_of(name),))
+        if index < len(entries) and entries[index][1] == name:
+            return entries[index]
+        index = self._index(name)  # another name may have taken its cookie
+        return None if index < 0 else entries[index]
 
     def add(self, name: bytes, kind: int, layer: int, ino: int) -> int:
         """Enter a name that appeared, or what it is now; return how many there are."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from bisect import bisect_left
 
 from snapfs.fuse.union.lookup import FORMAT_MASK, Found, is_hidden, may_be_metacopy
 from snapfs.fuse.union.node import IMPURE, LOWER_IMPURE, METACOPY, XATTR_WHITEOUTS
@@ -44,9 +45,9 @@ def find(union: Union, parent: Directory, name: bytes, start: int = -1) -> Found
     directory_fd = union.directory_fd
     layers = union.stack.layers
     stack = (0, *parent.lowers) if parent.has_upper else parent.lowers
+    if start > 0:
+        stack = stack[bisect_left(stack, start) :]
     for position, index in enumerate(stack):
-        if index < start:
-            continue
         fd = directory_fd(parent, index)
         status = stat_entry(fd, name)
         if status is None:
@@ -59,7 +60,8 @@ def find(union: Union, parent: Directory, name: bytes, start: int = -1) -> Found
             return Search(union, parent, name, status).run(stack[position:])
         if mode in (_REGULAR, _CHARACTER):
             layer = layers[index]
-            if is_hidden(fd, name, status, layer, union):
+            is_full = mode == _REGULAR and status.st_size  # and so no whiteout
+            if not is_full and is_hidden(fd, name, status, layer, union):
                 return None
             impure = parent.flags & (LOWER_IMPURE if index else IMPURE)
             if mode == _REGULAR and may_be_metacopy(status, layer, impure):

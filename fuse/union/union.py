@@ -256,8 +256,12 @@ class Union:
         Raises:
             OSError: As :meth:`status`.
         """
+        return (self.seen_status(node) or self._stat(node)).st_size
+
+    def seen_status(self, node: Node) -> os.stat_result | None:
+        """Return what the last :meth:`lookup` saw, if that was of ``node``."""
         seen, status = self._seen
-        return (status if seen is node else self._stat(node)).st_size
+        return status if seen is node else None
 
     def shown_nlink(self, node: Node, status: os.stat_result) -> int:
         """Return the ``st_nlink`` of ``node`` to show, for its status in the layer."""
