@@ -119,6 +119,7 @@ def mounted_union(
     ``RuntimeError`` names what it said otherwise. Without ``upper`` it is read-only.
     """
     words = [*program, "-f", "-o", union_options(lowers, upper, work, options)]
+    device = os.stat(mountpoint).st_dev
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*words, "union", str(mountpoint)],
@@ -130,7 +131,7 @@ def mounted_union(
         )
         mounted: MountedUnion | None = None
         try:
-            _wait_until_live(process, mountpoint, log)
+            _wait_until_live(process, mountpoint, device, log)
             mounted = MountedUnion(mountpoint, process, log)
             yield mounted
         except BaseException:
@@ -155,9 +156,9 @@ def _end(
 
 
 def _wait_until_live(
-    process: subprocess.Popen[bytes], mountpoint: Path, log: IO[bytes]
+    process: subprocess.Popen[bytes], mountpoint: Path, device: int, log: IO[bytes]
 ) -> None:
-    device = os.stat(mountpoint).st_dev
+    """Wait until ``mountpoint`` is not on ``device`` any more."""
 
     def is_live() -> bool:
         if process.poll() is not None:
