@@ -28,7 +28,8 @@ _GROUP: Final = 0x08
 _MASK: Final = 0x10
 _OTHER: Final = 0x20
 
-_ABSENT: Final = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
+ABSENT: Final = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
+"""What says that there is no such ACL, or none of this filesystem."""
 
 
 class Inherited(NamedTuple):
@@ -51,7 +52,7 @@ def read_default(path: bytes) -> bytes | None:
     try:
         return os.getxattr(path, DEFAULT)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise
 

@@ -21,6 +21,7 @@ import stat
 import time
 
 from snapfs import overlay_format
+from snapfs.fuse.union import acl
 from snapfs.fuse.union.remove_tree import list_names, remove_tree
 from snapfs.light_typing import Final
 from snapfs.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
@@ -218,7 +219,18 @@ def _open_inner(workdir_fd: int) -> int:
     fd = os.open(WORK, _PATH_DIRECTORY, dir_fd=workdir_fd)
     if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
         os.chmod(WORK, mode, dir_fd=workdir_fd)
+    _remove_acls(fd)
     return fd
+
+
+def _remove_acls(fd: int) -> None:
+    """Have nothing inherit an ACL of the workdir (``ovl_workdir_create``)."""
+    for name in (acl.DEFAULT, acl.ACCESS):
+        try:
+            os.removexattr(b"/proc/self/fd/%d" % fd, name)
+        except OSError as error:
+            if error.errno not in acl.ABSENT:
+                raise
 
 
 def _check_features(fd: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from snapfs.fuse.union.workdir import (
     pinned_name,
 )
 from snapfs.syscalls import mount, umount2
-from support.written_unions import Sandbox
+from support.written_unions import Sandbox, build
 
 pytestmark = pytest.mark.root
 
@@ -46,6 +47,27 @@ def test_nobody_has_access_to_the_inner_directory(sandbox: Sandbox) -> None:
     _open(sandbox).close()
 
     assert stat.S_IMODE((sandbox.work / "work").stat().st_mode) == 0
+
+
+def test_copies_inherit_no_acl_of_the_workdir(sandbox: Sandbox) -> None:
+    everybody = 0xFFFFFFFF
+    entries = ((1, 7, everybody), (2, 7, 1000), (4, 5, everybody))
+    mask = ((16, 7, everybody), (32, 4, everybody))
+    acl = b"\2\0\0\0" + b"".join(
+        struct.pack("<HHI", *entry) for entry in (*entries, *mask)
+    )
+    os.setxattr(sandbox.work, "system.posix_acl_default", acl)
+    build(sandbox.lowers[0], [("file", "f", b"data", 0o640), ("dir", "d", 0o750)])
+
+    with sandbox.engine() as engine:
+        engine.write("file", 0, b"DATA")
+        engine.chmod("dir", 0o700)
+
+    for name, mode in (("file", 0o640), ("dir", 0o700)):
+        copy = sandbox.upper / name
+        names = os.listxattr(copy)
+        assert [name for name in names if name.startswith("system.")] == []
+        assert stat.S_IMODE(copy.stat().st_mode) == mode
 
 
 def test_a_second_writable_mount_of_one_upper_is_refused(sandbox: Sandbox) -> None:
