@@ -57,7 +57,9 @@ class SnapfsFuse(FuseOverlay):
         """See :meth:`snapfs.benchmarks.protocols.Target.fairness`."""
         return Fairness(
             durability=(
-                "nothing is synced" if self._is_volatile else "copied-up files are"
+                "nothing is synced"
+                if self._is_volatile
+                else "a copied-up file is on disk before its name"
             ),
             cache="the kernel's, without end; nodes and listings in the server",
             threads="one for messages, workers for long calls",

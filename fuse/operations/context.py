@@ -46,7 +46,6 @@ class Context:
     __slots__ = (
         "_node_of",
         "_session",
-        "_waits_for_no_disk",
         "changes",
         "config",
         "is_read_only",
@@ -72,10 +71,6 @@ class Context:
             config.timeout_s,
             union.options.ownership,
             has_static_nlink=config.has_static_nlink,
-        )
-        upper = union.stack.upper
-        self._waits_for_no_disk = config.is_volatile or (
-            upper is not None and upper.is_in_memory
         )
         self.opens: Opens | None = None
         self._session: Session | None = None
@@ -168,12 +163,14 @@ class Context:
     def copies_long(self, node: Node, size: int | None = None) -> bool:
         """Tell whether a change of ``node`` takes a copy-up that others must not await.
 
-        Copies that are synced to a disk are such, and large ones.
+        Large ones are such, and those that wait for a disk that is not quick.
         """
         if node.kind != _REGULAR or (node.layer == 0 and not node.flags & METACOPY):
             return False
-        if not self._waits_for_no_disk:
-            return size != 0
+        if size == 0:
+            return False
+        if not self.changes.copy_up.settler.is_quick:
+            return True
         if size is None:
             size = self.union.lower_size(node)
         return size >= LARGE_FILE
@@ -188,7 +185,7 @@ class Context:
         try:
             copy.copy(session.is_interrupted)
             with session.lock:
-                copy.publish()
+                self.changes.copy_up.publish_copy(node, copy)
         finally:
             with session.lock:
                 copy.abandon()

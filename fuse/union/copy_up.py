@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 from snapfs.file_syscalls import link_descriptor
 from snapfs.fuse.union import copy_metadata
-from snapfs.fuse.union.file_copy import Copy, FileCopy, MetacopyCompletion, run
-from snapfs.fuse.union.file_data import FileCopier
+from snapfs.fuse.union.file_copy import Copy, FileCopy, MetacopyCompletion
+from snapfs.fuse.union.file_data import FileCopier, Settler, never
 from snapfs.fuse.union.no_log import INTEND_TIMES
 from snapfs.fuse.union.node import (
     DETACHED,
@@ -34,7 +34,6 @@ from snapfs.fuse.union.origin import OriginMarks
 from snapfs.fuse.union.workdir import WorkDirectory, pinned_name, rename_new
 from snapfs.light_typing import TYPE_CHECKING, Final
 from snapfs.overlay_format import METACOPY as METACOPY_MARK
-from snapfs.overlay_marks import path_of
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union
@@ -49,7 +48,10 @@ class CopyUp:
     """Copies objects of a union's lowers to its upper.
 
     Attributes:
+        work: Where copies are made.
+        prefix: Where the marks are.
         marks: What tells where copies come from.
+        settler: Has copies on the disk before they have a name.
         metacopy_mark: The name of the mark of files that have attributes alone.
         opens_to_change: Whether a copy is open as a file that is changed is to be.
         copied: How many objects were copied up.
@@ -64,18 +66,17 @@ class CopyUp:
 
     def __init__(self, union: Union, work: WorkDirectory) -> None:
         self._union = union
-        self._work = work
-        self._prefix = union.stack.prefix
+        self.work = work
+        self.prefix = union.stack.prefix
         self._copier = FileCopier()
         self.marks = OriginMarks(union)
         upper = union.stack.upper
         assert upper is not None
-        self._upper = upper
-        self.metacopy_mark = self._prefix.attribute(METACOPY_MARK)
+        self.metacopy_mark = self.prefix.attribute(METACOPY_MARK)
         # Reading is to set no access time. As with new files: not on a server.
         self.opens_to_change = not upper.is_remote
         self._flags = os.O_NOATIME if self.opens_to_change else 0
-        self._is_volatile = union.options.is_volatile
+        self.settler = Settler(upper, is_volatile=union.options.is_volatile)
         self._own_ids = (os.geteuid(), os.getegid())
         self.copied = 0
         self.copied_bytes = 0
@@ -102,13 +103,15 @@ class CopyUp:
         if node.kind == _REGULAR:
             copy = self.begin(node, truncate_to=truncate_to)
             if copy is not None:
-                opened = run(copy)
-                if opened >= 0:
-                    self.on_open(node, opened)
+                try:
+                    copy.copy(never)
+                    self.publish_copy(node, copy)
+                finally:
+                    copy.abandon()
         elif isinstance(node, Directory):
             self.copy_up_directory(node)
         else:
-            self._copy_special(node)
+            copy_metadata.copy_special(self, self._union, node)
 
     def copy_up_directory(self, directory: Directory) -> None:
         """Have ``directory`` and all above it in the upper.
@@ -125,7 +128,7 @@ class CopyUp:
             chain.append(current)
             current = current.parent
         for missing in reversed(chain):
-            self._copy_one_directory(missing)
+            copy_metadata.copy_directory(self, self._union, missing)
 
     def needs_worker(self, node: Node) -> bool:
         """Tell whether a change of ``node``'s data or attributes copies much first.
@@ -158,56 +161,18 @@ class CopyUp:
             return MetacopyCompletion(self, self._union, node)
         return FileCopy(self, self._union, node, truncate_to)
 
-    # The kinds that have no data.
+    def publish_copy(self, node: Node, copy: Copy) -> None:
+        """Have the copy of ``node``, which is made, take the place of its lower file.
 
-    def _copy_one_directory(self, directory: Directory) -> None:
-        union = self._union
-        source_fd = union.directory_fd(directory, directory.layer)
-        status = os.stat(source_fd)
-        source = path_of(source_fd, b".")
-        origin = self.marks.origin_of(directory.layer, source_fd, b"")
-        work = self._work
-        temporary = work.temporary()
-        if union.budget is not None:
-            union.budget.take_directory()
-        os.mkdir(temporary, 0o700, dir_fd=work.fd)
-        try:
-            self._dress(source, status, temporary, origin)
-            self.publish(directory, temporary)
-        except BaseException:
-            work.discard(temporary)
-            raise
+        Under the lock.
 
-    def _copy_special(self, node: Node) -> None:
-        if not node.flags & DETACHED:
-            assert node.parent is not None
-            self.copy_up_directory(node.parent)
-        fd, name = self._union.place(node)
-        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        origin = (
-            self.marks.origin_of(node.layer, fd, name) if status.st_nlink == 1 else None
-        )
-        work = self._work
-        temporary = work.temporary()
-        if stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(name, dir_fd=fd), temporary, dir_fd=work.fd)
-        else:
-            kind = stat.S_IFMT(status.st_mode)
-            os.mknod(temporary, kind | 0o600, status.st_rdev, dir_fd=work.fd)
-        try:
-            self._dress(path_of(fd, name), status, temporary, origin)
-            self.publish(node, temporary, has_parted=status.st_nlink > 1)
-        except BaseException:
-            work.discard(temporary)
-            raise
-
-    def _dress(
-        self, source: bytes, status: os.stat_result, name: bytes, origin: bytes | None
-    ) -> None:
-        fd = self._work.fd
-        copy_metadata.copy_to_entry(source, status, fd, name, self._prefix)
-        if origin is not None:
-            self.marks.set_origin(path_of(fd, name), origin)
+        Raises:
+            OSError: From link(2) or rename(2).
+        """
+        copy.publish()
+        opened = copy.take()
+        if opened >= 0:
+            self.on_open(node, opened)
 
     # Publishing.
 
@@ -228,7 +193,7 @@ class CopyUp:
         """
         own_ino = self._ino_of(source) if has_parted else 0
         if node.flags & DETACHED:
-            self._give_name(source, self._work.fd, pinned_name(node.nodeid))
+            self._give_name(source, self.work.fd, pinned_name(node.nodeid))
             node.flags |= PINNED
         else:
             parent = node.parent
@@ -267,20 +232,20 @@ class CopyUp:
         if isinstance(source, int):
             status = os.fstat(source)
         else:
-            status = os.stat(source, dir_fd=self._work.fd, follow_symlinks=False)
+            status = os.stat(source, dir_fd=self.work.fd, follow_symlinks=False)
         return self._union.numbers.shown(0, status.st_ino)
 
     def _give_name(self, source: int | bytes, dir_fd: int, name: bytes) -> None:
         if isinstance(source, int):
             link_descriptor(source, dir_fd, name)
         else:
-            rename_new(self._work.fd, source, dir_fd, name)
+            rename_new(self.work.fd, source, dir_fd, name)
 
     # For FileCopy.
 
     def open_temporary(self) -> tuple[int, bytes | None]:
         """Open a new file that has no name, or a temporary one."""
-        return self._work.open_temporary(self._flags)
+        return self.work.open_temporary(self._flags)
 
     def fill(
         self,
@@ -312,21 +277,16 @@ class CopyUp:
         if (status.st_uid, status.st_gid) != self._own_ids:
             copy_metadata.copy_owner(target, status)
         if names:
-            copy_metadata.copy_xattrs(source, target, self._prefix, names)
+            copy_metadata.copy_xattrs(source, target, self.prefix, names)
         if origin is not None:
             self.marks.set_origin(target, origin)
         os.fchmod(target, stat.S_IMODE(status.st_mode))
         copy_metadata.copy_flags(source, target)
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    def sync(self, fd: int) -> None:
-        """Have a copy on the disk before it has a name, unless nothing is synced."""
-        if not (self._is_volatile or self._upper.is_in_memory):
-            os.fsync(fd)
-
     def discard(self, name: bytes) -> None:
         """Remove a temporary object."""
-        self._work.discard(name)
+        self.work.discard(name)
 
     def completed(self, node: Node, fd: int) -> None:
         """Take the mark off an upper file that has got its data."""

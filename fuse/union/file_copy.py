@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 
 from snapfs.fuse.union.copy_metadata import xattr_names
-from snapfs.fuse.union.file_data import never
 from snapfs.fuse.union.node import METACOPY, Node
 from snapfs.light_typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -93,7 +92,7 @@ class FileCopy:
             origin = copy_up.marks.origin_of(self._layer, self._source_fd, b"")
         copy_up.dress_file(self._source_fd, status, self._names, target, origin)
         if size:
-            copy_up.sync(target)
+            copy_up.settler.settle(target)
 
     def publish(self) -> None:
         """Have the copy take the place of the lower file, wherever that is by now.
@@ -168,7 +167,7 @@ class MetacopyCompletion:
         if capability is not None:
             os.setxattr(target, _CAPABILITY, capability)
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-        self._copy_up.sync(target)
+        self._copy_up.settler.settle(target)
 
     def publish(self) -> None:
         """Take the mark away; nothing happens if somebody else has done it.
@@ -192,21 +191,7 @@ class MetacopyCompletion:
 
 
 Copy: TypeAlias = FileCopy | MetacopyCompletion
-"""A copy on its way: ``copy(is_interrupted)``, then ``publish()``; or ``abandon()``."""
-
-
-def run(copy: Copy) -> int:
-    """Run the steps of a copy at once, all under the lock; return what it ``take``s.
-
-    Raises:
-        OSError: From copying or publishing; nothing is left over.
-    """
-    try:
-        copy.copy(never)
-        copy.publish()
-        return copy.take()
-    finally:
-        copy.abandon()
+"""A copy on its way: ``copy(is_interrupted)``, then ``publish()`` and ``take()``."""
 
 
 def _capability(fd: int) -> bytes | None:

@@ -65,6 +65,7 @@ class Layer:
         path: Where it was opened, absolute; only to be told.
         device: ``st_dev`` of the root.
         root_ino: ``st_ino`` of the root.
+        kind: The type of its filesystem, as statfs(2) has it.
         filesystem: Number of its filesystem among those of the stack; 0 is kept for
             the upper's, also where there is no upper.
         is_upper: Whether it takes the changes.
@@ -92,6 +93,7 @@ class Layer:
         "is_remote",
         "is_root_opaque",
         "is_upper",
+        "kind",
         "path",
         "root_fd",
         "root_ino",
@@ -117,7 +119,7 @@ class Layer:
         self.is_root_opaque = is_root_opaque
         self.is_data_only = is_data_only
         self.has_xattrs = _has_xattrs(root_fd)
-        kind = _filesystem_type(root_fd)
+        self.kind = kind = _filesystem_type(root_fd)
         self.shows_holes = kind in _COUNTS_HOLES
         self.is_in_memory = kind in _IN_MEMORY
         self.is_remote = kind in _REMOTE

@@ -1,4 +1,4 @@
-"""Which changes wait for a worker: those that copy up, and wait for a disk."""
+"""Which changes wait for a worker: those that copy much, or wait for a disk."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ SMALL, LARGE = b"small", b"large"
 
 
 @pytest.mark.parametrize(
-    ("is_in_memory", "is_volatile", "waiting"),
+    ("is_quick", "waiting"),
     [
-        pytest.param(False, False, [SMALL, LARGE], id="synced-to-a-disk"),
-        pytest.param(False, True, [LARGE], id="volatile"),
-        pytest.param(True, False, [LARGE], id="in-memory"),
+        pytest.param(False, [SMALL, LARGE], id="a-disk-that-takes-long"),
+        pytest.param(True, [LARGE], id="a-quick-one"),
     ],
 )
-def test_a_small_copy_that_waits_for_no_disk_is_made_at_once(
-    tmp_path: Path, *, is_in_memory: bool, is_volatile: bool, waiting: list[bytes]
+def test_a_small_copy_that_does_not_wait_long_is_made_at_once(
+    tmp_path: Path, *, is_quick: bool, waiting: list[bytes]
 ) -> None:
     sandbox = Sandbox(tmp_path / "layers", lowers=1)
     build(
@@ -34,11 +33,8 @@ def test_a_small_copy_that_waits_for_no_disk_is_made_at_once(
         [("small", "f", b"x" * 100), ("large", "f", bytes(LARGE_FILE)), ("new", "f")],
     )
     config = MountConfig()
-    config.is_volatile = is_volatile
     with sandbox.engine() as tree:
-        upper = tree.union.stack.upper
-        assert upper is not None
-        upper.is_in_memory = is_in_memory
+        tree.changes.copy_up.settler.is_quick = is_quick
         context = Context(tree.union, tree.changes, config, is_read_only=False)
 
         def node(name: bytes) -> Node:

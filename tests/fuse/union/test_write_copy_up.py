@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from snapfs.fuse.union import file_data
 from snapfs.fuse.union.node import PINNED, Directory
 from snapfs.syscalls import mount, umount2
 from support.engine_tree import EngineTree
@@ -232,7 +233,7 @@ def test_a_server_killed_during_a_copy_leaves_nothing(
 def _be_killed_during_a_copy(sandbox: Sandbox, *, has_tmpfile: bool) -> None:
     try:
         engine = EngineTree(sandbox.upper, sandbox.work, sandbox.lowers)
-        engine.changes.copy_up._work._has_tmpfile = has_tmpfile
+        engine.changes.copy_up.work._has_tmpfile = has_tmpfile
         copy = engine.changes.copy_up.begin(engine.node("dir/sub/large"))
         assert copy is not None
         os.pwrite(copy._target_fd, b"half", 0)
@@ -249,7 +250,7 @@ def _be_killed_during_a_copy(sandbox: Sandbox, *, has_tmpfile: bool) -> None:
 def test_without_unnamed_files_a_copy_is_renamed_into_place(
     sandbox: Sandbox, engine: EngineTree
 ) -> None:
-    engine.changes.copy_up._work._has_tmpfile = False
+    engine.changes.copy_up.work._has_tmpfile = False
 
     engine.chmod("dir/sub/large", 0o640)
 
@@ -324,6 +325,7 @@ def test_a_volatile_union_syncs_nothing(
     calls: list[int] = []
     monkeypatch.setattr(os, "fsync", calls.append)
     monkeypatch.setattr(os, "fdatasync", calls.append)
+    monkeypatch.setattr(file_data, "has_ordered_journal", lambda _layer: False)
 
     with sandbox.engine(is_volatile=True) as engine:
         engine.chmod("dir/sub/small", 0o600)
