@@ -157,18 +157,10 @@ class Creator:
         parent_fd = self._writer.upper_fd(parent)
         union = self._union
         is_plain = bool(parent.flags & PLAIN) or union.is_plain(parent)
-        identity = self._identity
-        identity.set_umask(caller.umask)
-        uid, gid = self._owner(caller)
+        self._identity.set_umask(caller.umask)
         is_complete = parent.flags & COMPLETE
         parent.flags &= ~COMPLETE  # until the new object has its node
-        try:
-            if uid == identity.uid and gid == identity.gid:
-                make(parent_fd, name, mode)
-            else:
-                identity.create(uid, gid, lambda: make(parent_fd, name, mode))
-        except FileExistsError:
-            self._refuse_existing(parent_fd, name)
+        if not self._make_in_place(parent, parent_fd, name, mode, caller, make):
             self._create_over_whiteout(
                 parent_fd, name, mode, caller, make, made, is_plain=is_plain
             )
@@ -190,12 +182,39 @@ class Creator:
             return caller.uid, caller.gid
         return self._union.options.ownership.stored(caller.uid, caller.gid)
 
-    def _refuse_existing(self, parent_fd: int, name: bytes) -> None:
+    def _make_in_place(
+        self,
+        parent: Directory,
+        parent_fd: int,
+        name: bytes,
+        mode: int,
+        caller: Caller,
+        make: Make,
+    ) -> bool:
+        """Make an object where it is to be; False, a whiteout is there."""
+        whiteouts = self._union.whiteouts
+        if whiteouts and (parent.nodeid, name) in whiteouts:
+            whiteouts.discard((parent.nodeid, name))
+            if self._is_whiteout(parent_fd, name):
+                return False
+        identity = self._identity
+        uid, gid = self._owner(caller)
+        try:
+            if uid == identity.uid and gid == identity.gid:
+                make(parent_fd, name, mode)
+            else:
+                identity.create(uid, gid, lambda: make(parent_fd, name, mode))
+        except FileExistsError:
+            if not self._is_whiteout(parent_fd, name):
+                raise
+            return False
+        return True
+
+    def _is_whiteout(self, parent_fd: int, name: bytes) -> bool:
         status = stat_entry(parent_fd, name)
-        if status is not None and not is_hidden_in_upper(
+        return status is not None and is_hidden_in_upper(
             parent_fd, name, status, self._union
-        ):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        )
 
     def _create_over_whiteout(
         self,
@@ -255,7 +274,8 @@ class Creator:
         self._identity.create(uid, gid, lambda: make(work_fd, name, mode))
         # The umask, and setgid of another group, may have been taken off.
         if made is not None and made.fd >= 0:
-            os.fchmod(made.fd, mode & _PERMISSIONS)
+            if default is not None or mode & stat.S_ISGID:
+                os.fchmod(made.fd, mode & _PERMISSIONS)
         elif not stat.S_ISLNK(mode):
             os.chmod(name, mode & _PERMISSIONS, dir_fd=work_fd)
         path = path_of(work_fd, name)

@@ -41,10 +41,13 @@ class Remover:
         is_pinned = False
         if node.layer:
             writer.work.whiteout(parent_fd, name)
+            self._union.note_whiteout(parent, name)
         else:
             is_pinned = writer.must_pin(node)
             is_covered = bool(parent.lowers) and writer.is_in_lowers(parent, name)
             self._remove_upper(node, parent_fd, name, is_pinned, is_covered)
+            if is_covered:
+                self._union.note_whiteout(parent, name)
         writer.name_lost(node, parent, name, is_pinned=is_pinned)
         self._union.entry_removed(parent, name)
         return node

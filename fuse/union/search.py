@@ -62,6 +62,8 @@ def find(union: Union, parent: Directory, name: bytes, start: int = -1) -> Found
             layer = layers[index]
             is_full = mode == _REGULAR and status.st_size  # and so no whiteout
             if not is_full and is_hidden(fd, name, status, layer, union):
+                if not index:
+                    union.note_whiteout(parent, name)
                 return None
             impure = parent.flags & (LOWER_IMPURE if index else IMPURE)
             if mode == _REGULAR and may_be_metacopy(status, layer, impure):

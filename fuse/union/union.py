@@ -42,6 +42,7 @@ _DIRECTORY: Final = stat.S_IFDIR
 # No names: the kernel resolves them, and a listing has its own answer for them.
 _DOTS: Final = frozenset((b".", b".."))
 _NAME_MAX: Final = 255
+_WHITEOUTS: Final = 1024
 _UNLINKED: Final = DETACHED | PINNED
 
 
@@ -59,6 +60,8 @@ class Union:
             path from its root.
         removed_statuses: The last status of directories that are REMOVED, by nodeid;
             kept by those who remove them.
+        whiteouts: Names that the upper had a whiteout of when it was last looked at, by
+            the numbers of their directories: some of them.
         uncapped: Which thread took the capabilities of a file away, by the number it
             named; until the next change of the file's attributes.
         open_files: Descriptors of upper files that are kept open, by nodeid; whoever
@@ -78,6 +81,7 @@ class Union:
         self.budget: Budget | None = None
         self.data_places: dict[int, tuple[int, bytes]] = {}
         self.removed_statuses: dict[int, os.stat_result] = {}
+        self.whiteouts: set[tuple[int, bytes]] = set()
         self.uncapped: dict[int, int] = {}
         self.open_files: OrderedDict[int, int] = OrderedDict()
         self.last_lower = stack.lowers[-1] if stack.lowers else -1
@@ -236,6 +240,12 @@ class Union:
             OSError: As :meth:`lookup`, where it takes one.
         """
         return entry[4] or entry_ino(self, directory, entry)
+
+    def note_whiteout(self, directory: Directory, name: bytes) -> None:
+        """Note that the upper has a whiteout, for who makes something there next."""
+        if len(self.whiteouts) >= _WHITEOUTS:
+            self.whiteouts.clear()
+        self.whiteouts.add((directory.nodeid, name))
 
     # Attributes.
 
