@@ -8,13 +8,16 @@ and no offset has to be remembered for it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 from snapfs.light_typing import Final, TypeAlias
 
 Entry: TypeAlias = tuple[int, bytes, int, int, int]
 """(cookie, name, ``d_type``, layer, ``st_ino`` or 0 where it takes a lookup)."""
+
+Seen: TypeAlias = tuple[int, int, int]
+"""``d_type``, layer and ``st_ino`` of a name."""
 
 DOT_COOKIE: Final = 1
 DOT_DOT_COOKIE: Final = 2
@@ -26,6 +29,7 @@ DT_DIR: Final = 4
 DT_REG: Final = 8
 DT_LNK: Final = 10
 DT_WHT: Final = 14
+_DOTS: Final = 2
 _TYPE_SHIFT: Final = 12  # IFTODT() of dirent.h
 
 
@@ -55,32 +59,59 @@ def cookies_of(names: Sequence[bytes]) -> list[int]:
 class Listing:
     """The entries of a directory in the order of their cookies, "." and ".." first.
 
+    They are put in order when somebody lists them: that takes as long as reading them
+    does, and a lookup needs no order.
+
+    Args:
+        found: What the layers have, by name.
+        layer: The highest layer that has the directory.
+        records: See below.
+        positions: See below.
+
     Attributes:
-        entries: All of them.
         records: The records of layers whose index knows this directory.
         positions: By these layers, where in the records that of a name begins.
     """
 
-    __slots__ = ("entries", "positions", "records")
+    __slots__ = ("_entries", "_found", "_layer", "positions", "records")
 
     def __init__(
         self,
-        entries: Iterable[Entry],
+        found: dict[bytes, Seen],
+        layer: int,
         records: dict[int, memoryview] | None = None,
         positions: dict[int, dict[bytes, int]] | None = None,
     ) -> None:
-        self.entries = _with_unique_cookies(sorted(entries))
+        self._found: dict[bytes, Seen] | None = found  # until they are in order
+        self._entries: list[Entry] = []
+        self._layer = layer
         self.records = records or {}
         self.positions = positions or {}
 
+    @property
+    def entries(self) -> list[Entry]:
+        """All of them."""
+        if self._found is not None:
+            self._entries = _in_order(self._found, self._layer)
+            self._found = None
+        return self._entries
+
     def __len__(self) -> int:
         """Return the number of entries, with "." and ".."."""
-        return len(self.entries)
+        return len(self._entries) if self._found is None else len(self._found) + _DOTS
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing but "." and ".."."""
-        return len(self.entries) <= 2
+        return len(self) <= _DOTS
+
+    def layer_of(self, name: bytes) -> int | None:
+        """Return the highest layer that has ``name``, None if it is no entry."""
+        if self._found is not None:
+            seen = self._found.get(name)
+            return None if seen is None else seen[1]
+        entry = self.find(name)
+        return None if entry is None else entry[3]
 
     def after(self, offset: int) -> int:
         """Return the index of the first entry whose cookie is above ``offset``."""
@@ -97,6 +128,9 @@ class Listing:
 
     def add(self, name: bytes, kind: int, layer: int, ino: int) -> int:
         """Enter a name that appeared, or what it is now; return how many there are."""
+        if self._found is not None:
+            self._found[name] = (kind >> _TYPE_SHIFT, layer, ino)
+            return len(self)
         cookie = cookie_of(name)
         entries = self.entries
         index = bisect_left(entries, (cookie,))
@@ -111,6 +145,9 @@ class Listing:
 
     def remove(self, name: bytes) -> int:
         """Take out a name that is gone, if it was there; return how many are left."""
+        if self._found is not None:
+            self._found.pop(name, None)
+            return len(self)
         entries = self.entries
         index = self._index(name)
         if index >= 0:
@@ -129,7 +166,23 @@ class Listing:
         return -1
 
 
-def _with_unique_cookies(entries: list[Entry]) -> list[Entry]:
+def _in_order(found: dict[bytes, Seen], layer: int) -> list[Entry]:
+    entries: list[Entry] = [
+        (DOT_COOKIE, b".", DT_DIR, layer, 0),
+        (DOT_DOT_COOKIE, b"..", DT_DIR, layer, 0),
+    ]
+    entries += [
+        (cookie, name, kind, layer, ino)
+        for cookie, (name, (kind, layer, ino)) in zip(
+            cookies_of(list(found)), found.items(), strict=True
+        )
+    ]
+    entries.sort()
+    return with_unique_cookies(entries)
+
+
+def with_unique_cookies(entries: list[Entry]) -> list[Entry]:
+    """Return entries in order, changed so that no two have one cookie."""
     if len({entry[0] for entry in entries}) == len(entries):
         return entries
     last = 0

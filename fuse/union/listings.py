@@ -72,8 +72,8 @@ class Listings:
             listing = self._read_if_due(directory)
             if listing is None:
                 return UNKNOWN
-        entry = listing.find(name)
-        return ABSENT if entry is None else entry[3]
+        layer = listing.layer_of(name)
+        return ABSENT if layer is None else layer
 
     def _read_if_due(self, directory: Directory) -> Listing | None:
         nodeid = directory.nodeid
@@ -108,14 +108,14 @@ class Listings:
         """Note that ``directory`` has ``name`` now, or another of that name."""
         listing = self._kept.get(directory.nodeid)
         if listing is not None:
-            before = len(listing.entries)
+            before = len(listing)
             self._total += listing.add(name, kind, layer, ino) - before
 
     def removed(self, directory: Directory, name: bytes) -> None:
         """Note that ``name`` is no entry of ``directory`` any more."""
         listing = self._kept.get(directory.nodeid)
         if listing is not None:
-            before = len(listing.entries)
+            before = len(listing)
             self._total += listing.remove(name) - before
 
 

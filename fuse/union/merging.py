@@ -7,20 +7,17 @@ from collections.abc import Iterable
 from itertools import count
 
 from snapfs.fuse.union.listing import (
-    DOT_COOKIE,
-    DOT_DOT_COOKIE,
     DT_DIR,
     DT_LNK,
     DT_REG,
     DT_WHT,
-    Entry,
     Listing,
-    cookies_of,
+    Seen,
     d_type,
 )
 from snapfs.fuse.union.lookup import is_hidden
 from snapfs.fuse.union.node import IMPURE, REMOVED, XATTR_WHITEOUTS, Directory
-from snapfs.light_typing import TYPE_CHECKING, TypeAlias
+from snapfs.light_typing import TYPE_CHECKING
 from snapfs.overlay_format import is_whiteout
 from snapfs.overlay_marks import stat_entry
 
@@ -30,17 +27,13 @@ if TYPE_CHECKING:
     from snapfs.fuse.union.union import Union
 
 
-_Seen: TypeAlias = tuple[int, int, int]
-"""``d_type``, layer and ``st_ino`` of a name."""
-
-
 def read_listing(union: Union, directory: Directory) -> Listing:
     """Merge the entries of ``directory`` from its layers, whiteouts taken out.
 
     Raises:
         OSError: From the layers.
     """
-    found: dict[bytes, _Seen] = {}
+    found: dict[bytes, Seen] = {}
     hidden: set[bytes] = set()
     records: dict[int, memoryview] = {}
     positions: dict[int, dict[bytes, int]] = {}
@@ -59,17 +52,7 @@ def read_listing(union: Union, directory: Directory) -> Listing:
             names = (name for name, _, _ in has)
             positions[index] = dict(zip(names, count(0, stride)))
         _merge(union, directory, index, has, found, hidden)
-    entries: list[Entry] = [
-        (DOT_COOKIE, b".", DT_DIR, directory.layer, 0),
-        (DOT_DOT_COOKIE, b"..", DT_DIR, directory.layer, 0),
-    ]
-    entries += [
-        (cookie, name, kind, layer, ino)
-        for cookie, (name, (kind, layer, ino)) in zip(
-            cookies_of(list(found)), found.items(), strict=True
-        )
-    ]
-    return Listing(entries, records, positions)
+    return Listing(found, directory.layer, records, positions)
 
 
 def _merge(
@@ -77,7 +60,7 @@ def _merge(
     directory: Directory,
     index: int,
     has: Iterable[tuple[bytes, int, int]],
-    found: dict[bytes, _Seen],
+    found: dict[bytes, Seen],
     hidden: set[bytes],
 ) -> None:
     """Add what a layer has of ``directory`` below what those above it have."""

@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapfs.fuse.union.indexed import KnownEntries
-from snapfs.fuse.union.listing import Entry, Listing, cookie_of, cookies_of
+from snapfs.fuse.union.listing import (
+    Entry,
+    Listing,
+    cookie_of,
+    cookies_of,
+    with_unique_cookies,
+)
 from snapfs.fuse.union.node import Directory, Node
 from snapfs.overlay_format import make_whiteout
 from support.union_trees import opened_union
@@ -23,36 +29,48 @@ _names = st.binary(min_size=1, max_size=255)
 
 
 def listing_of(names: Iterable[bytes]) -> Listing:
-    return Listing((cookie_of(name), name, 8, 1, 7) for name in names)
+    return Listing(dict.fromkeys(names, (8, 1, 7)), 1)
+
+
+def entries_of(listing: Listing) -> list[Entry]:
+    """Return those beside "." and ".."."""
+    return listing.entries[2:]
 
 
 def read_by(listing: Listing, offset: int, count: int) -> tuple[list[bytes], int]:
     start = listing.after(offset)
-    entries = listing.entries[start : start + count]
+    entries = listing.entries[max(start, 2) : max(start, 2) + count]
     return [e[1] for e in entries], entries[-1][0] if entries else offset
 
 
 @given(st.lists(_names, unique=True))
 def test_cookies_are_unique_ordered_and_fit_an_offset(names: list[bytes]) -> None:
-    cookies = [entry[0] for entry in listing_of(names).entries]
+    cookies = [entry[0] for entry in entries_of(listing_of(names))]
 
     assert cookies == sorted(set(cookies))
     assert all(2 < cookie < 1 << 63 for cookie in cookies)
 
 
-@given(st.sets(_names, min_size=1), st.sets(_names), st.data())
+@given(st.sets(_names, min_size=1), st.sets(_names), st.booleans(), st.data())
 def test_changes_and_reading_anew_give_the_same_cookies(
-    before: set[bytes], added: set[bytes], data: st.DataObject
+    before: set[bytes], added: set[bytes], is_listed: bool, data: st.DataObject
 ) -> None:
     removed = data.draw(st.sets(st.sampled_from(sorted(before))))
     listing = listing_of(before)
+    if is_listed:  # its entries are in order then
+        assert len(listing.entries) == len(listing)
     for name in added:
         listing.add(name, stat.S_IFREG, 1, 7)
     for name in removed:
         listing.remove(name)
+    after = (before | added) - removed
 
-    assert listing.entries == listing_of((before | added) - removed).entries
+    assert len(listing) == len(after) + 2
+    assert all(listing.layer_of(name) is None for name in removed)
+    assert all(listing.layer_of(name) == 1 for name in after)
+    assert listing.entries == listing_of(after).entries
     assert all(listing.find(name) is None for name in removed)
+    assert all(listing.layer_of(name) == 1 for name in after)
 
 
 def test_a_reader_sees_what_stays_once_while_entries_come_and_go() -> None:
@@ -88,7 +106,7 @@ def test_names_whose_hashes_collide_have_cookies_of_their_own() -> None:
         assert cookies_of(several) == [cookie_of(name) for name in several]
     clash: list[Entry] = [(100, b"b", 8, 1, 1), (100, b"a", 8, 1, 1)]
 
-    assert [entry[0] for entry in Listing(clash).entries] == [100, 101]
+    assert [entry[0] for entry in with_unique_cookies(sorted(clash))] == [100, 101]
     assert zlib.crc32(one) >= 0
 
 
