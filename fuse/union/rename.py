@@ -59,9 +59,10 @@ class Renamer:
         writer.upper_fd(old_parent)  # before all else: EROFS, ENOENT
         node = writer.lookup(old_parent, old_name)
         move = Move(writer, node, (old_parent, old_name), (new_parent, new_name))
-        move.target = new_parent.children.get(new_name) or self._union.lookup(
-            new_parent, new_name
-        )
+        union = self._union
+        move.target = new_parent.children.get(new_name)
+        if move.target is None and not union.is_known_free(new_parent, new_name):
+            move.target = union.lookup(new_parent, new_name)
         if flags & RENAME_EXCHANGE:
             self._exchange(move, unique)
             return node

@@ -92,6 +92,7 @@ class Union:
         self.nodes = NodeTable(root_of(self))
         self.nodes.on_drop.append(self._node_dropped)
         self.found_status = os.stat(stack.layers[0].root_fd)
+        self._nothing: tuple[Directory, bytes] | None = None
         self._seen: tuple[Node, os.stat_result] = (self.nodes.root, self.found_status)
 
     def shared(self, layers: tuple[int, ...]) -> tuple[int, ...]:
@@ -202,6 +203,7 @@ class Union:
             return None
         found = find(self, parent, name, start)
         if found is None:
+            self._nothing = parent, name
             return None
         node = take_in(self, parent, name, found)
         status = found.status
@@ -210,6 +212,11 @@ class Union:
         self.found_status = status
         self._seen = node, status
         return node
+
+    def is_known_free(self, parent: Directory, name: bytes) -> bool:
+        """Tell whether the last :meth:`lookup` that found nothing was of this name."""
+        nothing = self._nothing
+        return nothing is not None and nothing[0] is parent and nothing[1] == name
 
     def adopt(self, parent: Directory, name: bytes, status: os.stat_result) -> Node:
         """Make the node of what was just made in the upper under ``name``.
@@ -227,6 +234,7 @@ class Union:
 
     def entry_added(self, directory: Directory, name: bytes, node: Node) -> None:
         """Keep the listing of ``directory``: ``name`` is, or now means, ``node``."""
+        self._nothing = None
         self.listings.added(directory, name, node.kind, node.layer, node.ino)
 
     def entry_removed(self, directory: Directory, name: bytes) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from snapfs.fuse.union import file_data
+from snapfs.syscalls import RENAME_NOREPLACE
 from support.counted_calls import system_calls
 from support.engine_tree import EngineTree
 from support.written_unions import Sandbox, build
@@ -69,12 +70,23 @@ def test_a_copy_up_that_is_synced(
 def test_a_copy_up_for_a_rename(engine: EngineTree) -> None:
     directory, name = engine.place("dir/file")
     engine.node("dir/file")
+    assert engine.union.lookup(directory, b"new") is None  # as the kernel asks first
 
     with system_calls() as made:
         engine.changes.rename(directory, name, directory, b"new")
 
-    new = ["stat", "stat"]  # the new name, in each layer
-    assert made == [*new, *COPY_UP, *NAME, "close", "renameat2"]
+    assert made == [*COPY_UP, *NAME, "close", "renameat2"]
+
+
+def test_a_rename_to_a_name_that_was_free(engine: EngineTree) -> None:
+    directory, name = engine.place("dir/file")
+    assert engine.union.lookup(directory, b"new") is None
+    engine.create("dir/new")
+    node = engine.node("dir/new")
+    engine.union.nodes.forget(node.nodeid, node.lookups)
+
+    with pytest.raises(FileExistsError):
+        engine.changes.rename(directory, name, directory, b"new", RENAME_NOREPLACE)
 
 
 @pytest.mark.parametrize("is_listed", [False, True])
