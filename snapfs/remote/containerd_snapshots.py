@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Final
 
 from snapfs.api import namespaces_pb2, snapshots_pb2
@@ -11,6 +12,7 @@ from snapfs.api.methods import LIST, NAMESPACE_HEADER
 from snapfs.errors import (
     InvalidArgumentError,
     NotFoundError,
+    SnapfsError,
     UnavailableError,
     UnimplementedError,
 )
@@ -19,6 +21,12 @@ from snapfs.remote.channel import Channel
 # For all snapshots of one namespace.
 _TIMEOUT_S: Final = 60.0
 _ADVICE: Final = "start containerd, or name its socket"
+# After a restart of the service containerd fails calls at once until it connects
+# again: it tries every three seconds at least (core/snapshots/proxy, MaxDelay).
+_RECONNECT_S: Final = 10.0
+_AGAIN_S: Final = 0.2
+# ConnectionError of gRPC for Go: containerd's way to its snapshotter, not ours to it.
+_OUT_OF_REACH: Final = "connection error"
 
 
 def known_snapshots(
@@ -30,7 +38,8 @@ def known_snapshots(
 
     Raises:
         NotFoundError: containerd has no snapshotter of that name.
-        UnavailableError: Nobody answers on the socket, or it is not containerd.
+        UnavailableError: Nobody answers on the socket, or it is not containerd; or
+            containerd does not reach the snapshotter.
         PermissionDeniedError: The socket is not for this user.
     """
     found: set[tuple[str, str]] = set()
@@ -61,17 +70,33 @@ def _names(
         metadata=((NAMESPACE_HEADER, namespace),),
         advice=_ADVICE,
     )
-    request = snapshots_pb2.ListSnapshotsRequest(snapshotter=snapshotter)
     with contextlib.closing(channel):
-        try:
-            return [
-                info.name
-                for response in channel.stream(LIST, request)
-                for info in response.info
-            ]
-        except (NotFoundError, InvalidArgumentError) as error:
-            # "snapshotter not loaded" (plugins/services/snapshots/service.go)
-            raise NotFoundError(
-                f"containerd has no snapshotter {snapshotter!r} ({error}); what does"
-                " its configuration call this store? --snapshotter says that here"
-            ) from error
+        end = time.monotonic() + _RECONNECT_S
+        while True:
+            try:
+                return _listed(channel, snapshotter)
+            except SnapfsError as error:
+                if _OUT_OF_REACH not in str(error):
+                    raise
+                if time.monotonic() >= end:
+                    raise UnavailableError(
+                        f"containerd does not reach its snapshotter {snapshotter!r}"
+                        f" ({error}); is snapfs served?"
+                    ) from error
+            time.sleep(_AGAIN_S)
+
+
+def _listed(channel: Channel, snapshotter: str) -> list[str]:
+    request = snapshots_pb2.ListSnapshotsRequest(snapshotter=snapshotter)
+    try:
+        return [
+            info.name
+            for response in channel.stream(LIST, request)
+            for info in response.info
+        ]
+    except (NotFoundError, InvalidArgumentError) as error:
+        # "snapshotter not loaded" (plugins/services/snapshots/service.go)
+        raise NotFoundError(
+            f"containerd has no snapshotter {snapshotter!r} ({error}); what does"
+            " its configuration call this store? --snapshotter says that here"
+        ) from error
