@@ -1,7 +1,5 @@
 """Giving a new object the attributes of the one that it takes the place of.
 
-And copying to the upper what has nothing else: directories, links, devices.
-
 The order is the kernel's (``ovl_copy_up_metadata`` in ``fs/overlayfs/copy_up.c``) but
 for the owner, which comes first: chown(2) takes capabilities and setuid bits away.
 """
@@ -16,14 +14,8 @@ import struct
 from collections.abc import Iterable
 
 from snapfs.file_syscalls import set_times
-from snapfs.fuse.union.node import DETACHED, Directory, Node
-from snapfs.light_typing import TYPE_CHECKING, Final
+from snapfs.light_typing import Final
 from snapfs.overlay_format import XattrPrefix
-from snapfs.overlay_marks import path_of
-
-if TYPE_CHECKING:
-    from snapfs.fuse.union.copy_up import CopyUp
-    from snapfs.fuse.union.union import Union
 
 _GETFLAGS: Final = 0x80086601  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS of linux/fs.h
 _SETFLAGS: Final = 0x40086602
@@ -156,70 +148,6 @@ def copy_to_entry(
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=dir_fd)
     set_times(dir_fd, name, status.st_atime_ns, status.st_mtime_ns)
-
-
-def copy_directory(copy_up: CopyUp, union: Union, directory: Directory) -> None:
-    """Copy one directory, whose parent the upper has.
-
-    Raises:
-        OSError: From the filesystems; then the upper is as it was.
-    """
-    source_fd = union.directory_fd(directory, directory.layer)
-    status = os.stat(source_fd)
-    source = path_of(source_fd, b".")
-    origin = copy_up.marks.origin_of(directory.layer, source_fd, b"")
-    work = copy_up.work
-    temporary = work.temporary()
-    if union.budget is not None:
-        union.budget.take_directory()
-    os.mkdir(temporary, 0o700, dir_fd=work.fd)
-    try:
-        _dress(copy_up, source, status, temporary, origin)
-        copy_up.publish(directory, temporary)
-    except BaseException:
-        work.discard(temporary)
-        raise
-
-
-def copy_special(copy_up: CopyUp, union: Union, node: Node) -> None:
-    """Copy a symbolic link, device, fifo or socket, its parents first.
-
-    Raises:
-        OSError: As :func:`copy_directory`.
-    """
-    if not node.flags & DETACHED:
-        assert node.parent is not None
-        copy_up.copy_up_directory(node.parent)
-    fd, name = union.place(node)
-    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    has_parted = status.st_nlink > 1
-    origin = None if has_parted else copy_up.marks.origin_of(node.layer, fd, name)
-    work = copy_up.work
-    temporary = work.temporary()
-    if stat.S_ISLNK(status.st_mode):
-        os.symlink(os.readlink(name, dir_fd=fd), temporary, dir_fd=work.fd)
-    else:
-        kind = stat.S_IFMT(status.st_mode)
-        os.mknod(temporary, kind | 0o600, status.st_rdev, dir_fd=work.fd)
-    try:
-        _dress(copy_up, path_of(fd, name), status, temporary, origin)
-        copy_up.publish(node, temporary, has_parted=has_parted)
-    except BaseException:
-        work.discard(temporary)
-        raise
-
-
-def _dress(
-    copy_up: CopyUp,
-    source: bytes,
-    status: os.stat_result,
-    name: bytes,
-    origin: bytes | None,
-) -> None:
-    fd = copy_up.work.fd
-    copy_to_entry(source, status, fd, name, copy_up.prefix)
-    if origin is not None:
-        copy_up.marks.set_origin(path_of(fd, name), origin)
 
 
 def _no_follow(path: int | bytes) -> dict[str, bool]:

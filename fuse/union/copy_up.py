@@ -18,7 +18,13 @@ from collections.abc import Callable
 
 from snapfs.file_syscalls import link_descriptor
 from snapfs.fuse.union import copy_metadata
-from snapfs.fuse.union.file_copy import Copy, FileCopy, MetacopyCompletion
+from snapfs.fuse.union.file_copy import (
+    Copy,
+    FileCopy,
+    MetacopyCompletion,
+    copy_directory,
+    copy_special,
+)
 from snapfs.fuse.union.file_data import FileCopier, Settler, never
 from snapfs.fuse.union.no_log import INTEND_TIMES
 from snapfs.fuse.union.node import (
@@ -111,7 +117,7 @@ class CopyUp:
         elif isinstance(node, Directory):
             self.copy_up_directory(node)
         else:
-            copy_metadata.copy_special(self, self._union, node)
+            copy_special(self, self._union, node)
 
     def copy_up_directory(self, directory: Directory) -> None:
         """Have ``directory`` and all above it in the upper.
@@ -128,7 +134,7 @@ class CopyUp:
             chain.append(current)
             current = current.parent
         for missing in reversed(chain):
-            copy_metadata.copy_directory(self, self._union, missing)
+            copy_directory(self, self._union, missing)
 
     def needs_worker(self, node: Node) -> bool:
         """Tell whether a change of ``node``'s data or attributes copies much first.

@@ -1,18 +1,21 @@
-"""One copy of a regular file on its way to the upper.
+"""One copy on its way to the upper: of a regular file, or of what has no data.
 
-Made under the session's lock; ``copy`` runs without it, on descriptors of its own;
-``publish`` runs under it. ``abandon`` ends each, also after ``publish``.
+That of a file is made under the session's lock; ``copy`` runs without it, on
+descriptors of its own; ``publish`` runs under it. ``abandon`` ends each, also after
+``publish``. What has no data is copied at once, under the lock.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 
-from snapfs.fuse.union.copy_metadata import xattr_names
-from snapfs.fuse.union.node import METACOPY, Node
+from snapfs.fuse.union.copy_metadata import copy_to_entry, xattr_names
+from snapfs.fuse.union.node import DETACHED, METACOPY, Directory, Node
 from snapfs.light_typing import TYPE_CHECKING, Final, TypeAlias
+from snapfs.overlay_marks import path_of
 
 if TYPE_CHECKING:
     from snapfs.fuse.union.copy_up import CopyUp
@@ -192,6 +195,70 @@ class MetacopyCompletion:
 
 Copy: TypeAlias = FileCopy | MetacopyCompletion
 """A copy on its way: ``copy(is_interrupted)``, then ``publish()`` and ``take()``."""
+
+
+def copy_directory(copy_up: CopyUp, union: Union, directory: Directory) -> None:
+    """Copy one directory, whose parent the upper has.
+
+    Raises:
+        OSError: From the filesystems; then the upper is as it was.
+    """
+    source_fd = union.directory_fd(directory, directory.layer)
+    status = os.stat(source_fd)
+    source = path_of(source_fd, b".")
+    origin = copy_up.marks.origin_of(directory.layer, source_fd, b"")
+    work = copy_up.work
+    temporary = work.temporary()
+    if union.budget is not None:
+        union.budget.take_directory()
+    os.mkdir(temporary, 0o700, dir_fd=work.fd)
+    try:
+        _dress(copy_up, source, status, temporary, origin)
+        copy_up.publish(directory, temporary)
+    except BaseException:
+        work.discard(temporary)
+        raise
+
+
+def copy_special(copy_up: CopyUp, union: Union, node: Node) -> None:
+    """Copy a symbolic link, device, fifo or socket, its parents first.
+
+    Raises:
+        OSError: As :func:`copy_directory`.
+    """
+    if not node.flags & DETACHED:
+        assert node.parent is not None
+        copy_up.copy_up_directory(node.parent)
+    fd, name = union.place(node)
+    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    has_parted = status.st_nlink > 1
+    origin = None if has_parted else copy_up.marks.origin_of(node.layer, fd, name)
+    work = copy_up.work
+    temporary = work.temporary()
+    if stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(name, dir_fd=fd), temporary, dir_fd=work.fd)
+    else:
+        kind = stat.S_IFMT(status.st_mode)
+        os.mknod(temporary, kind | 0o600, status.st_rdev, dir_fd=work.fd)
+    try:
+        _dress(copy_up, path_of(fd, name), status, temporary, origin)
+        copy_up.publish(node, temporary, has_parted=has_parted)
+    except BaseException:
+        work.discard(temporary)
+        raise
+
+
+def _dress(
+    copy_up: CopyUp,
+    source: bytes,
+    status: os.stat_result,
+    name: bytes,
+    origin: bytes | None,
+) -> None:
+    fd = copy_up.work.fd
+    copy_to_entry(source, status, fd, name, copy_up.prefix)
+    if origin is not None:
+        copy_up.marks.set_origin(path_of(fd, name), origin)
 
 
 def _capability(fd: int) -> bytes | None:
