@@ -83,6 +83,7 @@ _CLOEXEC: Final = os.O_CLOEXEC  # OPEN_TREE_CLOEXEC is defined as O_CLOEXEC
 _FSOPEN_CLOEXEC: Final = 0x1
 _FSMOUNT_CLOEXEC: Final = 0x1
 _OPEN_TREE_CLONE: Final = 0x1
+_PR_SET_PDEATHSIG: Final = 1
 _IOPRIO_WHO_PROCESS: Final = 1
 _IOPRIO_CLASS_SHIFT: Final = 13
 
@@ -320,6 +321,15 @@ def set_io_priority(priority_class: int, level: int = 0) -> None:
     """
     priority = priority_class << _IOPRIO_CLASS_SHIFT | level
     _syscall("ioprio_set", _IOPRIO_WHO_PROCESS, 0, priority)
+
+
+def die_with_parent(signal: int) -> None:
+    """Have the kernel send ``signal`` to this process when its parent dies.
+
+    The parent's thread that made it counts (``PR_SET_PDEATHSIG``); whoever may be dead
+    already is asked for afterwards.
+    """
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0))
 
 
 def unshare(flags: int) -> None:

@@ -1,8 +1,14 @@
-"""``python -m snapfs.unpack``: the process that applies one layer."""
+"""``python -m snapfs.unpack``: the nursery of the processes that apply layers.
 
+Its socket is standard input.
+"""
+
+import socket
 import sys
 
-from snapfs.unpack.worker import main
+from snapfs.unpack.nursery import Nursery
+from snapfs.unpack.worker import work
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with socket.socket(fileno=sys.stdin.fileno()) as requests:
+        Nursery(requests, work).serve()

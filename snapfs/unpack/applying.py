@@ -34,10 +34,13 @@ from snapfs.unpack.chain import Chain
 from snapfs.unpack.messages import Applied, LayerJob
 from snapfs.unpack.processes import LayerProcess
 from snapfs.unpack.rebasing import LayerRebaser, may_be_rebased
+from snapfs.unpack.starting import LayerProcesses
 
 _log: Final = logging.getLogger(__name__)
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# The layers of an image follow each other closely, unless they are downloaded between.
+_LINGER_S: Final = 5.0
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 BlobOpener = Callable[[Descriptor, str], BlobReader]
@@ -83,6 +86,7 @@ class LayerApplier(Closing):
         self._lock = threading.Lock()
         self._at_work: set[str] = set()
         self._ending: set[threading.Thread] = set()
+        self._processes = LayerProcesses()
 
     def apply(
         self,
@@ -124,6 +128,7 @@ class LayerApplier(Closing):
 
     def close(self) -> None:
         """Wait for what is still being cached of layers that are applied."""
+        self._processes.close()
         with self._lock:
             ending = list(self._ending)
         for thread in ending:
@@ -138,17 +143,15 @@ class LayerApplier(Closing):
         stop: Stop,
     ) -> Applied:
         """Fill the open upperdir of ``target``."""
-        process = LayerProcess()
+        process = LayerProcess(self._processes)
         is_rebased = may_be_rebased(target)
         job = LayerJob(
             label=f"layer {descriptor.digest}",
-            blob=-1,
             offset=-1,
             end=-1,
             size_bytes=descriptor.size_bytes,
             digest=str(descriptor.digest),
             diff_id="",
-            directory=upper,
             is_lowest=not target.lowerdirs and not is_rebased,
             xattr_prefix=self._form.prefix,
             cache=self._root,
@@ -159,7 +162,7 @@ class LayerApplier(Closing):
         )
         try:
             with stop.calling(process.stop):
-                applied = process.run(job, blob, (), lambda _progress: None)
+                applied = process.run(job, blob, upper, lambda _progress: None)
             for warning in applied.warnings:
                 _log.warning("%s: %s", job.label, warning)
             if is_rebased:
@@ -169,18 +172,21 @@ class LayerApplier(Closing):
         except BaseException:
             process.finish()
             raise
-        self._finish_later(process)
+        finally:
+            self._finish_later(process)
         return applied
 
     def _finish_later(self, process: LayerProcess) -> None:
         """See ``process`` to its end, on a thread: the layer is complete before.
 
         What it still does, caching the layer's index, its caller need not wait for.
+        Then the nursery rests, unless a layer follows.
         """
 
         def finish() -> None:
             try:
                 process.finish()
+                self._processes.rest(_LINGER_S)
             finally:
                 with self._lock:
                     self._ending.discard(thread)

@@ -1,7 +1,8 @@
 """What the pipeline and its layer processes say to each other: JSON, a line each.
 
-The job comes on the process's standard input, as its first line; descriptors that it
-names were inherited. Reports go to its standard output; the last one ends it.
+Each process has a channel of its own, a stream socket. The job comes first; the
+descriptors for it came with the channel. Reports go back. :class:`Ended` is said by
+the nursery, behind a line that may be torn.
 """
 
 from __future__ import annotations
@@ -24,13 +25,11 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: What messages call the layer.
-        blob: A descriptor that the stored bytes are read from.
-        offset: Where they begin, in a file; -1 for a pipe.
+        offset: Where the stored bytes begin, in a file; -1 for a pipe.
         end: Where they end, in a file; what they should be is ``size_bytes`` long.
         size_bytes: How many there are; more or fewer are an error.
         digest: Of the stored bytes.
         diff_id: Of the plain tar; "" where nobody knows it before.
-        directory: A descriptor of the empty directory to fill.
         is_lowest: There is no layer below, so that nothing is hidden.
         xattr_prefix: Of overlayfs's marks, as the store has it.
         cache: The directory that the layer's index is kept in; "" to keep none.
@@ -39,13 +38,11 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: str
-    blob: int
     offset: int
     end: int
     size_bytes: int
     digest: str
     diff_id: str
-    directory: int
     is_lowest: bool
     xattr_prefix: str
     cache: str
@@ -129,7 +126,17 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
 
 
-Report: TypeAlias = Progress | Applied | Failed
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The process has ended.
+
+    Attributes:
+        status: As exit(3) had it; below zero the signal that ended it.
+    """
+
+    status: int
+
+
+Report: TypeAlias = Progress | Applied | Failed | Ended
 
 
 def error_of(failed: Failed) -> SnapfsError:

@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from snapfs.errors import SnapfsError
 from snapfs.image.layer_blobs import open_layer
@@ -32,6 +32,7 @@ from snapfs.unpack.results import UnpackedLayer
 from snapfs.unpack.settings import UnpackObserver, UnpackSettings
 from snapfs.unpack.sharing import CONTENT_LABEL, SharedLayers, content_key
 from snapfs.unpack.staging import StagedLayers
+from snapfs.unpack.starting import LayerProcesses
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class _Work:
     layer: ImageLayer
     index: int
     candidates: list[SnapshotDetails]
-    process: LayerProcess = field(default_factory=LayerProcess)
+    process: LayerProcess
     future: Future[Applied] | None = None
 
 
@@ -81,10 +82,21 @@ class LayerPipeline:
             SnapfsError: A layer is damaged or unsafe, or the disk failed.
             UnavailableError: It was stopped.
         """
-        work = [
-            _Work(layer, index, self._sharing.candidates(layer.diff_id))
-            for index, layer in enumerate(layers)
-        ]
+        with LayerProcesses() as processes:
+            work = [
+                _Work(
+                    layer,
+                    index,
+                    self._sharing.candidates(layer.diff_id),
+                    LayerProcess(processes),
+                )
+                for index, layer in enumerate(layers)
+            ]
+            return self._run(base, work, staged)
+
+    def _run(
+        self, base: str, work: Sequence[_Work], staged: StagedLayers
+    ) -> list[UnpackedLayer]:
 
         def end_all() -> None:
             for item in work:
@@ -172,13 +184,11 @@ class LayerPipeline:
             held.callback(blob.close)
             job = LayerJob(
                 label=self._label(layer),
-                blob=-1,
                 offset=-1,
                 end=-1,
                 size_bytes=layer.descriptor.size_bytes,
                 digest=str(layer.descriptor.digest),
                 diff_id=str(layer.diff_id),
-                directory=directory,
                 # image-spec config.md, "Layer ChainID": only then they are equal.
                 is_lowest=layer.chain_id == layer.diff_id,
                 xattr_prefix=self._form.prefix,
@@ -187,8 +197,8 @@ class LayerPipeline:
                 limits=self._settings.limits,
                 policy=self._settings.policy,
             )
-            held_open = (staged[item.index].descriptor,)
-            applied = item.process.run(job, blob, held_open, tell)
+            lock = staged[item.index].descriptor
+            applied = item.process.run(job, blob, directory, tell, held=(lock,))
         self._observer.layer_applied(layer, applied)
         return applied
 

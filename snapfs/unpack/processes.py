@@ -1,13 +1,13 @@
-"""The pipeline's side of a worker: start it, feed it, hear it, end it."""
+"""The pipeline's side of a worker: feed it, hear it, end it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
+import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 import msgspec
 
@@ -16,6 +16,7 @@ from snapfs.image.files import RangeReader
 from snapfs.image.source import BlobReader
 from snapfs.unpack.messages import (
     Applied,
+    Ended,
     Failed,
     LayerJob,
     Progress,
@@ -23,6 +24,7 @@ from snapfs.unpack.messages import (
     error_of,
 )
 from snapfs.unpack.pipe import pump, wide_pipe
+from snapfs.unpack.starting import LayerProcesses
 
 _reports = msgspec.json.Decoder(Report)
 
@@ -34,50 +36,58 @@ class LayerProcess:
     ``finish`` waits for that, and must be called in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: LayerProcesses) -> None:
+        self._processes = processes
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._lines: BinaryIO | None = None
+        self._status: int | None = None
         self._is_stopped = False
 
     def run(
         self,
         job: LayerJob,
         blob: BlobReader,
-        inherited: Sequence[int],
+        directory: int,
         on_progress: Callable[[Progress], None],
+        held: Sequence[int] = (),
     ) -> Applied:
         """Have a layer applied; return what it came to.
 
-        ``job`` names the directory's descriptor, not the blob's: that is found here.
-        ``inherited`` are descriptors that the process keeps open besides.
+        ``directory`` is open, and empty. Where the stored bytes are is found here,
+        whatever ``job`` says. ``held`` are descriptors that the process keeps open.
 
         Raises:
             SnapfsError: As the worker reported it, or reading the blob failed.
             UnavailableError: The worker died, or :meth:`stop` was called.
         """
-        writing = -1
+        reading = writing = -1
         if isinstance(blob, RangeReader):
-            job = msgspec.structs.replace(
-                job, blob=blob.descriptor, offset=blob.position, end=blob.end
-            )
+            job = msgspec.structs.replace(job, offset=blob.position, end=blob.end)
+            source = blob.descriptor
         else:
             reading, writing = wide_pipe()
-            job = msgspec.structs.replace(job, blob=reading, offset=-1)
-        process = self._start((job.blob, job.directory, *inherited))
-        if writing >= 0:
-            os.close(job.blob)
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it says why, or died
-            process.stdin.write(msgspec.json.encode(job) + b"\n")
-            process.stdin.flush()
+            source = reading
+            job = msgspec.structs.replace(job, offset=-1)
+        try:
+            channel = self._start((source, directory, *held))
+        except BaseException:
+            if writing >= 0:
+                os.close(writing)
+            raise
+        finally:
+            if reading >= 0:
+                os.close(reading)
+        with contextlib.suppress(OSError):  # it says why, or died
+            channel.sendall(msgspec.json.encode(job) + b"\n")
         feeder = _Feeder(blob, writing) if writing >= 0 else None
         report: Applied | Failed | None = None
         try:
-            report = _last_report(process, on_progress)
+            report = self._last_report(on_progress)
         finally:
             if not isinstance(report, Applied):
-                process.kill()  # what it does not read any more, nobody writes
-                process.wait()
+                self._end(channel)  # what it does not read any more, nobody writes
+                self._wait()
             if feeder is not None:
                 feeder.end()  # nor waits for
         if feeder is not None and feeder.error is not None:
@@ -85,50 +95,78 @@ class LayerProcess:
         if isinstance(report, Failed):
             raise error_of(report)
         if report is None:
-            raise self._death(job, process)
+            raise self._death(job)
         return report
 
     def finish(self) -> None:
         """Wait for the end of the process, if there is one; it may be called twice."""
-        if self._process is None:
+        if self._lines is None:
             return
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # of what it never read
-            stdin.close()
-        self._process.wait()
-        stdout.close()
+        self._wait()
+        with self._lock:
+            self._lines.close()
+            self._lines = None
+            assert self._channel is not None
+            self._channel.close()
+            self._channel = None
+        self._processes.release()
 
     def stop(self) -> None:
         """End the process now; ``run`` fails, also if it had not begun."""
         with self._lock:
             self._is_stopped = True
-            if self._process is not None:
-                self._process.kill()
+            if self._channel is not None:
+                self._end(self._channel)
 
-    def _start(self, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    def _start(self, descriptors: Sequence[int]) -> socket.socket:
         with self._lock:
             if self._is_stopped:
                 raise UnavailableError("the unpack was stopped")
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "snapfs.unpack"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=descriptors,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C is for the pipeline to handle
-            )
-            return self._process
+            self._channel = self._processes.start(descriptors)
+            self._lines = self._channel.makefile("rb")
+            return self._channel
 
-    def _death(
-        self, job: LayerJob, process: subprocess.Popen[bytes]
-    ) -> UnavailableError:
+    @staticmethod
+    def _end(channel: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it has ended
+            channel.shutdown(socket.SHUT_WR)  # which the nursery sees
+
+    def _wait(self) -> None:
+        """Read what the process still says, until it has ended."""
+        while self._last_report(lambda _progress: None) is not None:
+            pass
+
+    def _last_report(
+        self, on_progress: Callable[[Progress], None]
+    ) -> Applied | Failed | None:
+        """Return what the process says at the end of its job; None if it has ended."""
+        assert self._lines is not None
+        while line := self._read_line():
+            try:
+                report: Report = _reports.decode(line)
+            except msgspec.DecodeError:
+                continue  # killed while it wrote, or the empty line after that
+            if isinstance(report, Ended):
+                self._status = report.status
+                break
+            if not isinstance(report, Progress):
+                return report
+            on_progress(report)
+        return None
+
+    def _read_line(self) -> bytes:
+        assert self._lines is not None
+        try:
+            return self._lines.readline()
+        except ConnectionError:
+            return b""  # killed before it read its job
+
+    def _death(self, job: LayerJob) -> UnavailableError:
         if self._is_stopped:
             return UnavailableError("the unpack was stopped")
+        how = "" if self._status is None else f" with {self._status}"
         return UnavailableError(
-            f"{job.label}: the process that applied it ended with"
-            f" {process.returncode}; out of memory?"
+            f"{job.label}: the process that applied it ended{how}; out of memory?"
         )
 
 
@@ -159,17 +197,3 @@ class _Feeder(threading.Thread):
                 self.error = error
         finally:
             os.close(self._writing)
-
-
-def _last_report(
-    process: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]
-) -> Applied | Failed | None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if not line.endswith(b"\n"):
-            break  # killed while it wrote
-        report: Report = _reports.decode(line)
-        if not isinstance(report, Progress):
-            return report
-        on_progress(report)
-    return None

@@ -28,6 +28,7 @@ from snapfs.unpack.chain import Chain
 from snapfs.unpack.messages import LayerJob
 from snapfs.unpack.processes import LayerProcess
 from snapfs.unpack.staging import StagedLayers
+from snapfs.unpack.starting import LayerProcesses
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -71,13 +72,11 @@ def _fill(
     """Unpack the layer into the empty directory ``fresh``."""
     job = LayerJob(
         label=f"layer {layer.descriptor.digest}",
-        blob=-1,
         offset=-1,
         end=-1,
         size_bytes=layer.descriptor.size_bytes,
         digest=str(layer.descriptor.digest),
         diff_id=str(layer.diff_id),
-        directory=fresh,
         is_lowest=not details.info.parent,
         xattr_prefix=prefix,
         cache="",
@@ -85,10 +84,13 @@ def _fill(
         limits=Limits(),
         policy=policy,
     )
-    process = LayerProcess()
-    with contextlib.closing(open_layer(source, layer.descriptor)) as blob:
+    with (
+        LayerProcesses() as processes,
+        contextlib.closing(open_layer(source, layer.descriptor)) as blob,
+    ):
+        process = LayerProcess(processes)
         try:
-            applied = process.run(job, blob, (), lambda _progress: None)
+            applied = process.run(job, blob, fresh, lambda _progress: None)
         finally:
             process.finish()
     with Chain(OverlayForm(prefix), keep_owners=policy.keep_owners) as chain:

@@ -1,8 +1,8 @@
 """The process that applies one layer: its own interpreter, its own crash.
 
 It holds the lock of the staging directory too, so that nobody takes the directory
-away while it still writes, whatever became of the pipeline. When it reports to a
-pipeline that is gone, it ends.
+away while it still writes, whatever became of the pipeline. The nursery starts it, and
+ends it with the pipeline (:mod:`snapfs.unpack.nursery`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -45,22 +45,55 @@ from snapfs.unpack.plain_stream import PlainStream
 _REPORT_EVERY_S: Final = 0.05
 
 
-def main() -> int:
-    """Read the job from standard input, do it, report on standard output."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LayerJob)
+class Reports:
+    """Says on a channel how a layer fares."""
+
+    def __init__(self, channel: int) -> None:
+        self._channel = channel
+        self._next_s = 0.0
+
+    def send(self, report: Report) -> None:
+        """Say something.
+
+        Raises:
+            BrokenPipeError: Nobody listens.
+        """
+        os.write(self._channel, msgspec.json.encode(report) + b"\n")
+
+    def progress(self, stored_bytes: int, plain_bytes: int, entries: int) -> None:
+        """Say how far it is, now and then."""
+        now_s = time.perf_counter()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _REPORT_EVERY_S
+            self.send(Progress(stored_bytes, plain_bytes, entries))
+
+
+def work(descriptors: Sequence[int]) -> int:
+    """Read a job from a channel, do it, report there; return an exit status.
+
+    ``descriptors``: the channel's, the blob's, that of the empty directory to fill,
+    and any that are only kept open.
+    """
+    channel, blob, directory = descriptors[:3]
+    with open(channel, "rb", closefd=False) as lines:
+        line = lines.readline()
+    if not line:
+        return 1  # it was stopped
+    job = msgspec.json.decode(line, type=LayerJob)
     if job.memory_bytes:
         # What is written to, without stacks and files: a bomb ends as MemoryError.
         limit = (job.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1])
         resource.setrlimit(resource.RLIMIT_DATA, limit)
+    reports = Reports(channel)
     try:
-        applied, tree = apply_job(job)
+        applied, tree = apply_job(job, blob, directory, reports)
         # Whoever hears of it may unmount the snapshot.
-        os.close(job.directory)
-        _report(applied)
+        os.close(directory)
+        reports.send(applied)
     except BrokenPipeError:
         return 1  # nobody is left to tell
     except (SnapfsError, OSError, MemoryError) as error:
-        _report(_failure(job, error))
+        reports.send(_failure(job, error))
         return 0
     if job.cache:
         # The layer is complete without it: the pipeline goes on meanwhile.
@@ -69,8 +102,13 @@ def main() -> int:
     return 0
 
 
-def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
+def apply_job(
+    job: LayerJob, blob: int, directory: int, reports: Reports
+) -> tuple[Applied, LayerTree]:
     """Apply the layer and check all that its descriptor promises.
+
+    ``blob`` and ``directory`` are open: what the stored bytes are read from, and the
+    empty directory to fill.
 
     Raises:
         SnapfsError: The blob or an entry is damaged or unsafe, or the disk failed.
@@ -81,19 +119,23 @@ def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
     begun = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_THREAD)
     descriptor = Descriptor("", Digest(job.digest), job.size_bytes)
-    form = working_form(XattrPrefix(job.xattr_prefix), job.directory)
-    with PlainStream(_blob(job), descriptor, diff_id, job.limits, job.label) as stream:
+    form = working_form(XattrPrefix(job.xattr_prefix), directory)
+    reading = _opened(job, blob)
+    with PlainStream(reading, descriptor, diff_id, job.limits, job.label) as stream:
         reader = TarReader(
             stream.read_block, extension_bytes=job.limits.extension_bytes
         )
-        ticker = _Ticker(stream)
+
+        def tick(entries: int, plain_bytes: int) -> None:
+            reports.progress(stream.stored_bytes, plain_bytes, entries)
+
         applied = apply_layer(
             reader,
-            job.directory,
+            directory,
             form,
             job.limits,
             job.policy,
-            ticker.tick,
+            tick,
             is_lowest=job.is_lowest,
         )
         found = stream.verify()
@@ -120,28 +162,10 @@ def apply_job(job: LayerJob) -> tuple[Applied, LayerTree]:
     return report, applied.tree
 
 
-def _blob(job: LayerJob) -> BlobReader:
+def _opened(job: LayerJob, blob: int) -> BlobReader:
     if job.offset < 0:
-        return PipeReader(job.blob)
-    return RangeReader(job.blob, job.offset, job.end)
-
-
-class _Ticker:
-    """Reports progress, now and then."""
-
-    def __init__(self, stream: PlainStream) -> None:
-        self._stream = stream
-        self._next_s = 0.0
-
-    def tick(self, entries: int, plain_bytes: int) -> None:
-        now_s = time.perf_counter()
-        if now_s >= self._next_s:
-            self._next_s = now_s + _REPORT_EVERY_S
-            _report(Progress(self._stream.stored_bytes, plain_bytes, entries))
-
-
-def _report(report: Report) -> None:
-    os.write(sys.stdout.fileno(), msgspec.json.encode(report) + b"\n")
+        return PipeReader(blob)
+    return RangeReader(blob, job.offset, job.end)
 
 
 def _failure(job: LayerJob, error: Exception) -> Failed:

@@ -14,7 +14,7 @@ from support.command import Command, serving
 from support.images import chain_ids, image_layers
 from support.sandbox import wait_until
 from support.unpack_command import is_untouched, is_whole, slow_layout, start_unpack
-from support.unpack_images import workers_of
+from support.unpack_images import helpers_of
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def test_an_interrupt_in_the_middle_leaves_nothing(
     command: Command, slow: str, number: signal.Signals
 ) -> None:
     with start_unpack(command, slow) as process:
-        workers = workers_of(process.pid)
+        helpers = helpers_of(process.pid)
         for _ in range(3):  # people are impatient
             process.send_signal(number)
         out, err = process.communicate()
 
     assert (process.returncode, out, err) == (130, "", "snapfs: interrupted\n")
-    assert not any(worker.is_running() for worker in workers)
+    assert not any(helper.is_running() for helper in helpers)
     assert is_untouched(command)
 
 
@@ -41,10 +41,10 @@ def test_a_kill_in_the_middle_leaves_nothing_that_cleanup_does_not_reclaim(
     command: Command, slow: str
 ) -> None:
     with start_unpack(command, slow) as process:
-        workers = workers_of(process.pid)
+        helpers = helpers_of(process.pid)
         process.kill()
         process.communicate()
-    wait_until(lambda: not any(w.is_running() for w in workers), "the workers end")
+    wait_until(lambda: not any(h.is_running() for h in helpers), "their end")
 
     command.ok("cleanup")
 

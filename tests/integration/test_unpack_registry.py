@@ -25,7 +25,7 @@ from support.pushed_images import REPOSITORY, PushedImage
 from support.token_service import TokenService, token_service
 from support.trees import Entry
 from support.unpack_command import committed, is_untouched, is_whole, start_unpack
-from support.unpack_images import workers_of
+from support.unpack_images import helpers_of
 
 # A name that no resolver knows: only the proxy does.
 HOST = "registry.test:5000"
@@ -337,13 +337,13 @@ def test_ctrl_c_while_the_registry_is_silent_ends_at_once_and_leaves_nothing(
         proxy.silent_about = digest(image.layers[1].blob)
 
     with start_unpack(command, source(HOST), proxy.stalled.is_set) as process:
-        workers = workers_of(process.pid)
+        helpers = helpers_of(process.pid)
         process.send_signal(signal.SIGINT)
         # Long before the host's silence is too long (a minute).
         out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out, err) == (130, "", "snapfs: interrupted\n")
-    assert not any(worker.is_running() for worker in workers)
+    assert not any(helper.is_running() for helper in helpers)
     assert is_untouched(command)
 
 

@@ -201,8 +201,22 @@ class Unpacking(threading.Thread):
 def workers_of(pid: int | None = None) -> list[psutil.Process]:
     """Return the processes that apply layers for a process, by default this one."""
     found = []
-    for child in psutil.Process(pid).children():
+    for nursery in nurseries_of(pid):
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            found += nursery.children()
+    return found
+
+
+def helpers_of(pid: int) -> list[psutil.Process]:
+    """Return all that a process has started to apply layers."""
+    return [*nurseries_of(pid), *workers_of(pid)]
+
+
+def nurseries_of(pid: int | None = None) -> list[psutil.Process]:
+    """Return the processes that start those."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
             if child.cmdline()[-2:] == ["-m", "snapfs.unpack"]:
                 found.append(child)
     return found

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from snapfs.errors import (
@@ -25,6 +26,7 @@ from snapfs.stopping import Stop
 from support.applied_layers import directory, entry
 from support.disks import filled, small_disk
 from support.layouts import Packing
+from support.sandbox import wait_until
 from support.stores import opened_store
 from support.unpack_images import (
     PATIENCE_S,
@@ -32,6 +34,7 @@ from support.unpack_images import (
     Recorder,
     Unpacking,
     layout_of,
+    nurseries_of,
     read_image,
     staged_names,
     unpack,
@@ -79,13 +82,31 @@ def test_a_worker_that_is_killed_ends_the_unpack(
 ) -> None:
     unpacking = Unpacking(store, held)
     assert held.is_held.wait(PATIENCE_S)
+    wait_until(workers_of, "a process that applies a layer")
 
     workers_of()[0].kill()
 
     with pytest.raises(UnavailableError, match=r"layer sha256:.* ended with -9"):
         unpacking.outcome()
     assert list(store.walk()) == []
-    assert workers_of() == []
+    assert nurseries_of() == []
+
+
+def test_a_nursery_that_is_killed_ends_the_unpack_and_all_its_processes(
+    store: SnapshotManager, held: HeldSource
+) -> None:
+    unpacking = Unpacking(store, held)
+    assert held.is_held.wait(PATIENCE_S)
+    wait_until(workers_of, "a process that applies a layer")
+    workers = workers_of()
+
+    nurseries_of()[0].kill()
+
+    with pytest.raises(UnavailableError, match=r"layer sha256:.* ended; out of memory"):
+        unpacking.outcome()
+    assert list(store.walk()) == []
+    assert nurseries_of() == []
+    assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
 
 
 def test_a_stopped_unpack_leaves_nothing(
@@ -101,7 +122,7 @@ def test_a_stopped_unpack_leaves_nothing(
     with pytest.raises(UnavailableError, match="stopped"):
         unpacking.outcome()
     assert list(store.walk()) == []
-    assert workers_of() == []
+    assert nurseries_of() == []
 
 
 def test_an_unpack_that_is_stopped_before_it_begins_does_nothing(

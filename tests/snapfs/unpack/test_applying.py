@@ -80,7 +80,8 @@ def at(tmp_path: Path) -> Iterator[Fixture]:
             blobs.open,
             is_durable=True,
         )
-        yield Fixture(store, blobs, applier)
+        with applier:
+            yield Fixture(store, blobs, applier)
         assert store.check() == []
 
 

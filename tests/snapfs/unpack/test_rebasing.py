@@ -73,7 +73,8 @@ def at(tmp_path: Path) -> Iterator[Fixture]:
         prefix = XattrPrefix(status.xattr_prefix)
         applier = LayerApplier(store, status.root, prefix, blobs.open, is_durable=False)
         seen = ContainerdSnapshotter(store, applier.rebaser)
-        yield Fixture(store, seen, applier, blobs)
+        with applier:
+            yield Fixture(store, seen, applier, blobs)
         assert store.check() == []
 
 
