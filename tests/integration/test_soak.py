@@ -30,6 +30,7 @@ from support.images import IMAGE, chain_ids, image_layers
 from support.sandbox import CommandError, Sandbox, wait_until
 from support.served import RawClient
 from support.snapfs_program import PROXY_NAME, SnapfsProgram
+from support.unpack_images import nurseries_of
 
 pytestmark = [
     *(pytest.mark.root, pytest.mark.containerd),
@@ -62,8 +63,10 @@ class Figures:
     directories: int
 
 
-def figures(snapfs: SnapfsProgram, sandbox: Sandbox) -> Figures:
+def figures_at_rest(snapfs: SnapfsProgram, sandbox: Sandbox) -> Figures:
     service = snapfs.process()
+    wait_until(snapfs.is_empty, "an empty store")
+    wait_until(lambda: not nurseries_of(service.pid), "the nursery to end")
     return Figures(
         descriptors=service.num_fds(),
         threads=service.num_threads(),
@@ -237,13 +240,11 @@ def test_nothing_fails_and_nothing_is_left(
 ) -> None:
     with populated(containerd, archive):  # so that all threads have started once
         warm, _ = soaked(containerd, archive, 0)
-    wait_until(snapfs.is_empty, "an empty store")
-    before = figures(snapfs, sandbox)
+    before = figures_at_rest(snapfs, sandbox)
 
     with populated(containerd, archive):
         load, probe = soaked(containerd, archive, SECONDS)
-    wait_until(snapfs.is_empty, "an empty store")
-    after = figures(snapfs, sandbox)
+    after = figures_at_rest(snapfs, sandbox)
     print(f"\n{load.rounds} rounds by {THREADS} threads in {SECONDS:g} s")
     print(f"before: {before}\nafter:  {after}\n{told(probe.blocks)}")
 
