@@ -143,11 +143,11 @@ def test_sigterm_ends_it_though_a_mount_namespace_has_a_copy(layers: Layers) -> 
     ) as copy:
         assert copy.stdout is not None
         assert copy.stdout.readline() == b"copied\n"
+        wait_until(lambda: bool(_named(merged, "snapfs-fuse")), "the server's name")
         umount2(str(merged))
-        servers = _named(merged, "snapfs-fuse")
-        assert len(servers) == 1
+        (server,) = _named(merged, "snapfs-fuse")
 
-        servers[0].terminate()
+        server.terminate()
 
         wait_until(lambda: not _servers(merged), "the server's end")
         assert copy.poll() is None
