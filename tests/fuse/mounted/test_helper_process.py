@@ -49,16 +49,17 @@ def layers(tmp_path: Path) -> Iterator[Layers]:
 
 def _servers(mountpoint: Path) -> list[psutil.Process]:
     """Return the processes of a mount: its keeper, and the server."""
+    # Read with the list, which leaves out what ends meanwhile.
     return [
         process
-        for process in psutil.process_iter(["cmdline"])
+        for process in psutil.process_iter(["cmdline", "name", "status"])
         if str(mountpoint) in (process.info["cmdline"] or ())
-        and process.status() != psutil.STATUS_ZOMBIE
+        and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
 
 
 def _named(mountpoint: Path, name: str) -> list[psutil.Process]:
-    return [each for each in _servers(mountpoint) if each.name() == name]
+    return [each for each in _servers(mountpoint) if each.info["name"] == name]
 
 
 def test_it_returns_once_the_mount_is_live_and_holds_no_stream(layers: Layers) -> None:
