@@ -178,7 +178,9 @@ class PodmanPull(UnpackCommand):
 
     def unpack(self, image: BenchImage) -> Mapping[str, int]:
         """See :meth:`snapfs.benchmarks.protocols.UnpackTarget.unpack`."""
-        self._podman("pull", "--quiet", f"oci:{image.layout}:{TAG}")
+        # It names the image by the words of the path, which may make no name.
+        layout = image.layout
+        self._podman("pull", "--quiet", f"oci:{layout.name}:{TAG}", at=layout.parent)
         return NO_COUNTS
 
     def contents(self, image: BenchImage) -> Sequence[Path]:
@@ -195,14 +197,15 @@ class PodmanPull(UnpackCommand):
         super().start(workspace)
         self._run_directory = workspace.run_directory
 
-    def _podman(self, *words: str) -> None:
+    def _podman(self, *words: str, at: Path | None = None) -> None:
         places = {
             "--root": self.place / "root",
             "--runroot": self._run_directory,  # it takes 50 characters at most
             "--tmpdir": self.place / "tmp",
         }
         options = [word for option in places.items() for word in map(str, option)]
-        programs.run("podman", *options, "--storage-driver", "overlay", *words)
+        command = ("podman", *options, "--storage-driver", "overlay", *words)
+        programs.run(*command, directory=at)
 
 
 class SnapfsUnpack(UnpackCommand):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_an_unpacker_keeps_every_essential_claim(
 
     assert first_problem(results) == ""
     assert not any(workspaces.take().directory.iterdir())
+
+
+@pytest.mark.root
+def test_podman_takes_an_image_below_names_that_make_no_name_of_one(
+    workspaces: Workspaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = TARGETS["podman-pull"]()
+    if reason := target.unavailable():
+        pytest.skip(reason)
+    odd = tmp_path / "ends_with_"
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+
+    assert first_problem(check_semantics(target, workspaces)) == ""
 
 
 @pytest.mark.root
