@@ -127,7 +127,7 @@ class LayerApplier(Closing):
         return Content(OCI_LAYER, applied.diff_id, applied.plain_bytes)
 
     def close(self) -> None:
-        """Wait for what is still being cached of layers that are applied."""
+        """End; what is still being cached of layers that are applied is waited for."""
         self._processes.close()
         with self._lock:
             ending = list(self._ending)
@@ -147,8 +147,6 @@ class LayerApplier(Closing):
         is_rebased = may_be_rebased(target)
         job = LayerJob(
             label=f"layer {descriptor.digest}",
-            offset=-1,
-            end=-1,
             size_bytes=descriptor.size_bytes,
             digest=str(descriptor.digest),
             diff_id="",

@@ -25,7 +25,8 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: What messages call the layer.
-        offset: Where the stored bytes begin, in a file; -1 for a pipe.
+        offset: Where the stored bytes begin, in a file; -1 for a pipe. Whoever
+            sends the job finds it, and ``end``.
         end: Where they end, in a file; what they should be is ``size_bytes`` long.
         size_bytes: How many there are; more or fewer are an error.
         digest: Of the stored bytes.
@@ -38,8 +39,8 @@ class LayerJob(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: str
-    offset: int
-    end: int
+    offset: int = -1
+    end: int = -1
     size_bytes: int
     digest: str
     diff_id: str
@@ -131,9 +132,11 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 
     Attributes:
         status: As exit(3) had it; below zero the signal that ended it.
+        why: There was none to be had, for this reason; else "".
     """
 
-    status: int
+    status: int = 0
+    why: str = ""
 
 
 Report: TypeAlias = Progress | Applied | Failed | Ended

@@ -24,24 +24,16 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from snapfs.syscalls import die_with_parent
-from snapfs.unpack.messages import Ended, Failed
+from snapfs.unpack.messages import Ended
 
-MAX_DESCRIPTORS: Final = 8
-"""That may come with one request."""
+_MAX_DESCRIPTORS: Final = 8  # that may come with one request
 
 _Work = Callable[[Sequence[int]], int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Child:
-    pid: int
-    channel: int
 
 
 class Nursery:
@@ -54,7 +46,7 @@ class Nursery:
         self._requests = requests
         self._work = work
         self._poll = select.poll()
-        self._children: dict[int, _Child] = {}  # by a pidfd
+        self._channels: dict[int, int] = {}  # by the process's pidfd
         self._pidfds: dict[int, int] = {}  # by the channel
 
     def serve(self) -> None:
@@ -62,20 +54,22 @@ class Nursery:
         gc.freeze()  # a collection in a child would copy what is shared
         self._poll.register(self._requests, select.POLLIN)
         is_open = True
-        while is_open or self._children:
-            for fd, _ in self._poll.poll():
-                if fd == self._requests.fileno():
-                    is_open = self._take_request()
-                elif fd in self._children:
+        while is_open or self._channels:
+            ready = [fd for fd, _ in self._poll.poll()]
+            for fd in ready:
+                if fd in self._channels:
                     self._bury(fd)
                 elif fd in self._pidfds:
                     self._poll.unregister(fd)
                     signal.pidfd_send_signal(self._pidfds[fd], signal.SIGKILL)
+            # Last: it may get the number of a channel that was ready, and is closed.
+            if self._requests.fileno() in ready:
+                is_open = self._take_request()
 
     def _take_request(self) -> bool:
         """Fork for the next request; return whether there may be another."""
         message, descriptors, flags, _ = socket.recv_fds(
-            self._requests, 1, MAX_DESCRIPTORS
+            self._requests, 1, _MAX_DESCRIPTORS
         )
         if not message:
             self._poll.unregister(self._requests)
@@ -84,11 +78,9 @@ class Nursery:
             why = os.strerror(errno.EMFILE)
         else:
             why = self._start(descriptors)
-        if why:
-            text = f"no process for a layer: {why}"
-            failed = msgspec.json.encode(Failed("ResourceExhaustedError", text))
-            if descriptors:  # a new channel has room
-                os.write(descriptors[0], failed + b"\n")
+        if why and descriptors:
+            ended = msgspec.json.encode(Ended(why=why))
+            os.write(descriptors[0], ended + b"\n")  # a new channel has room
         for fd in descriptors[0 if why else 1 :]:
             os.close(fd)
         return True
@@ -109,7 +101,7 @@ class Nursery:
             os.waitpid(pid, 0)
             return str(error.strerror)
         channel = descriptors[0]
-        self._children[pidfd] = _Child(pid, channel)
+        self._channels[pidfd] = channel
         self._pidfds[channel] = pidfd
         self._poll.register(pidfd, select.POLLIN)
         self._poll.register(channel, select.POLLRDHUP)
@@ -122,7 +114,7 @@ class Nursery:
             die_with_parent(signal.SIGKILL)
             if os.getppid() == parent:  # else it died before
                 self._requests.close()
-                for fd in (*self._children, *self._pidfds):
+                for fd in (*self._channels, *self._pidfds):
                     os.close(fd)
                 status = self._work(descriptors)
         except BaseException:  # noqa: BLE001 - a stack that is the parent's is above
@@ -132,14 +124,17 @@ class Nursery:
 
     def _bury(self, pidfd: int) -> None:
         """Tell the pipeline how a process ended."""
-        child = self._children.pop(pidfd)
-        del self._pidfds[child.channel]
+        channel = self._channels.pop(pidfd)
+        del self._pidfds[channel]
         self._poll.unregister(pidfd)
         with contextlib.suppress(KeyError):  # it was killed from here
-            self._poll.unregister(child.channel)
-        _, status = os.waitpid(child.pid, 0)
-        ended = msgspec.json.encode(Ended(os.waitstatus_to_exitcode(status)))
-        with contextlib.suppress(OSError), socket.socket(fileno=child.channel) as end:
+            self._poll.unregister(channel)
+        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        assert found is not None  # without WNOHANG
+        has_exited = found.si_code == os.CLD_EXITED
+        status = found.si_status if has_exited else -found.si_status
+        ended = msgspec.json.encode(Ended(status))
+        with contextlib.suppress(OSError), socket.socket(fileno=channel) as end:
             # The line before may be torn. Nobody is waited for here: an end without
             # a word is understood, too.
             end.send(b"\n" + ended + b"\n", socket.MSG_DONTWAIT)

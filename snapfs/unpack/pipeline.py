@@ -184,8 +184,6 @@ class LayerPipeline:
             held.callback(blob.close)
             job = LayerJob(
                 label=self._label(layer),
-                offset=-1,
-                end=-1,
                 size_bytes=layer.descriptor.size_bytes,
                 digest=str(layer.descriptor.digest),
                 diff_id=str(layer.diff_id),

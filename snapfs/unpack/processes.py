@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from snapfs.errors import SnapfsError, UnavailableError
+from snapfs.errors import ResourceExhaustedError, SnapfsError, UnavailableError
 from snapfs.image.files import RangeReader
 from snapfs.image.source import BlobReader
 from snapfs.unpack.messages import (
@@ -41,7 +41,7 @@ class LayerProcess:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._lines: BinaryIO | None = None
-        self._status: int | None = None
+        self._ended = Ended()
         self._is_stopped = False
 
     def run(
@@ -59,6 +59,7 @@ class LayerProcess:
 
         Raises:
             SnapfsError: As the worker reported it, or reading the blob failed.
+            ResourceExhaustedError: There is no process to be had.
             UnavailableError: The worker died, or :meth:`stop` was called.
         """
         reading = writing = -1
@@ -68,9 +69,8 @@ class LayerProcess:
         else:
             reading, writing = wide_pipe()
             source = reading
-            job = msgspec.structs.replace(job, offset=-1)
         try:
-            channel = self._start((source, directory, *held))
+            channel = self._start(job, (source, directory, *held))
         except BaseException:
             if writing >= 0:
                 os.close(writing)
@@ -118,11 +118,14 @@ class LayerProcess:
             if self._channel is not None:
                 self._end(self._channel)
 
-    def _start(self, descriptors: Sequence[int]) -> socket.socket:
+    def _start(self, job: LayerJob, descriptors: Sequence[int]) -> socket.socket:
         with self._lock:
             if self._is_stopped:
                 raise UnavailableError("the unpack was stopped")
-            self._channel = self._processes.start(descriptors)
+            try:
+                self._channel = self._processes.start(descriptors)
+            except OSError as error:
+                raise _none(job, error.strerror) from error
             self._lines = self._channel.makefile("rb")
             return self._channel
 
@@ -147,7 +150,7 @@ class LayerProcess:
             except msgspec.DecodeError:
                 continue  # killed while it wrote, or the empty line after that
             if isinstance(report, Ended):
-                self._status = report.status
+                self._ended = report
                 break
             if not isinstance(report, Progress):
                 return report
@@ -161,13 +164,19 @@ class LayerProcess:
         except ConnectionError:
             return b""  # killed before it read its job
 
-    def _death(self, job: LayerJob) -> UnavailableError:
+    def _death(self, job: LayerJob) -> SnapfsError:
         if self._is_stopped:
             return UnavailableError("the unpack was stopped")
-        how = "" if self._status is None else f" with {self._status}"
+        if self._ended.why:
+            return _none(job, self._ended.why)
+        how = f" with {self._ended.status}" if self._ended.status else ""
         return UnavailableError(
             f"{job.label}: the process that applied it ended{how}; out of memory?"
         )
+
+
+def _none(job: LayerJob, why: str | None) -> ResourceExhaustedError:
+    return ResourceExhaustedError(f"{job.label}: no process can apply it: {why}")
 
 
 class _Feeder(threading.Thread):

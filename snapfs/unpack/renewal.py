@@ -72,8 +72,6 @@ def _fill(
     """Unpack the layer into the empty directory ``fresh``."""
     job = LayerJob(
         label=f"layer {layer.descriptor.digest}",
-        offset=-1,
-        end=-1,
         size_bytes=layer.descriptor.size_bytes,
         digest=str(layer.descriptor.digest),
         diff_id=str(layer.diff_id),

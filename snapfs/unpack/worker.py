@@ -1,4 +1,4 @@
-"""The process that applies one layer: its own interpreter, its own crash.
+"""The process that applies one layer: its own memory, its own crash.
 
 It holds the lock of the staging directory too, so that nobody takes the directory
 away while it still writes, whatever became of the pipeline. The nursery starts it, and

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,12 +79,18 @@ def blob_of(layout: Path, layer: ImageLayer) -> Path:
     return layout / "blobs/sha256" / layer.descriptor.digest.hex
 
 
-def test_a_worker_that_is_killed_ends_the_unpack(
-    store: SnapshotManager, held: HeldSource
-) -> None:
+def at_work(store: SnapshotManager, held: HeldSource) -> Unpacking:
+    """Begin an unpack; a process waits for the layer that is held."""
     unpacking = Unpacking(store, held)
     assert held.is_held.wait(PATIENCE_S)
     wait_until(workers_of, "a process that applies a layer")
+    return unpacking
+
+
+def test_a_worker_that_is_killed_ends_the_unpack(
+    store: SnapshotManager, held: HeldSource
+) -> None:
+    unpacking = at_work(store, held)
 
     workers_of()[0].kill()
 
@@ -95,9 +103,7 @@ def test_a_worker_that_is_killed_ends_the_unpack(
 def test_a_nursery_that_is_killed_ends_the_unpack_and_all_its_processes(
     store: SnapshotManager, held: HeldSource
 ) -> None:
-    unpacking = Unpacking(store, held)
-    assert held.is_held.wait(PATIENCE_S)
-    wait_until(workers_of, "a process that applies a layer")
+    unpacking = at_work(store, held)
     workers = workers_of()
 
     nurseries_of()[0].kill()
@@ -107,6 +113,25 @@ def test_a_nursery_that_is_killed_ends_the_unpack_and_all_its_processes(
     assert list(store.walk()) == []
     assert nurseries_of() == []
     assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
+def test_where_no_process_can_be_had_the_layer_is_named(
+    store: SnapshotManager, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with (
+        open_layout("test", str(layout), "") as source,
+        pytest.raises(
+            ResourceExhaustedError, match=r"layer sha256:.*: no process can apply it: "
+        ),
+    ):
+        Unpacking(store, source).outcome()
+
+    assert list(store.walk()) == []
 
 
 def test_a_stopped_unpack_leaves_nothing(
